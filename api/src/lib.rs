@@ -1,0 +1,1 @@
+//! Kubernetes objects as data: schema tables, object node, codecs, kinds.

@@ -1,0 +1,1 @@
+//! The cluster under faults: real processes, real kubectl, hosts in network namespaces.

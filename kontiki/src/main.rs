@@ -1,0 +1,5 @@
+//! The `kontiki` binary.
+
+fn main() -> std::process::ExitCode {
+    kontiki::main()
+}

@@ -1,0 +1,1 @@
+//! Helpers for tests: conditions with deadlines, and the checks on the tree itself.
