@@ -1,0 +1,51 @@
+//! Small files that must survive a crash: written beside, synced, renamed.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result};
+
+/// Writes `content` to `path` with these permissions: after a crash the file has the old content or the new one, whole.
+pub fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let beside = path.with_added_extension("new");
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        match path.parent() {
+            Some(folder) => fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes a folder that only its owner may enter.
+pub fn private_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o700)))
+        .with_context(|| format!("cannot make the folder {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        for content in ["a longer first content", "second"] {
+            write_durably(&path, content.as_bytes(), 0o600).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
