@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Display,
-    future::Future,
     time::{Duration, Instant},
 };
 
@@ -21,10 +20,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// assert_eq!(value.await, 3);
 /// # });
 /// ```
-pub async fn eventually<T, E: Display, Fut: Future<Output = Result<T, E>>>(
-    deadline: Duration,
-    mut check: impl FnMut() -> Fut,
-) -> T {
+pub async fn eventually<T, E: Display>(deadline: Duration, mut check: impl AsyncFnMut() -> Result<T, E>) -> T {
     let start = Instant::now();
     loop {
         match check().await {
