@@ -1,1 +1,19 @@
 //! How a component talks to the Kubernetes API.
+//!
+//! One [`kube::Client`] over any transport ([`kube_client`]): the in-process router of a master, or the [`Balancer`] over
+//! all masters. [`Cache`] mirrors a resource from a [`Source`], [`WorkQueue`] hands out keys, [`EventRecorder`] writes
+//! Events. [`proxy`] and [`kubeconfig`] serve kubectl, which knows one URL only.
+//!
+//! It knows nothing of the store and nothing of the API server's insides.
+
+pub mod balancer;
+mod connection;
+pub mod kube_client;
+pub mod kubeconfig;
+pub mod masters;
+pub mod proxy;
+pub mod tls;
+
+pub use balancer::Balancer;
+pub use kubeconfig::Kubeconfig;
+pub use masters::Masters;
