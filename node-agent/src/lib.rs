@@ -1,1 +1,4 @@
 //! The node agent: kubelet, container runtime, pod network.
+
+mod files;
+pub mod network;
