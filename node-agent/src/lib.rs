@@ -2,3 +2,6 @@
 
 mod files;
 pub mod network;
+pub mod cgroup;
+pub mod image;
+pub mod runtime;
