@@ -1,13 +1,20 @@
-//! Kubernetes objects as data: schema tables, object node, codecs, patches and field ownership.
+//! Kubernetes objects as data: schema tables, object node, codecs, patches, field ownership and kinds.
 //!
 //! Reading order: [`schema`] (what types exist), [`node`] (a value of such a type), [`object`] (a node with its
 //! envelope), [`json`] / [`protobuf`] / [`yaml`] (how it travels), [`stored`] (how it rests), [`patch`] and
 //! [`managed_fields`] (how it changes). Everything is synchronous and does no I/O.
 
+pub mod int_or_string;
 pub mod json;
+pub mod names;
 pub mod node;
 pub mod object;
+pub mod quantity;
 pub mod schema;
+pub mod selector;
+pub mod status;
+pub mod time;
+pub mod validation;
 
 pub use node::{Map, Node, Struct};
 pub use object::Object;
