@@ -1,0 +1,526 @@
+//! A persistent ordered set: a B+ tree whose nodes are shared between versions.
+//!
+//! A clone is one reference count. A change copies only the nodes on its path that another version still holds, and
+//! none when this version is the only one. Every inner node knows how many items stand below each child, so ranks and
+//! counts of ranges take O(log n). Two versions are compared in time proportional to what differs.
+
+use std::{cmp::Ordering, fmt, sync::Arc};
+
+/// The most items of a leaf. Half of it copied is one cache line per eight pointers, and lookups stay three levels deep.
+const LEAF_ITEMS_MAX: usize = 64;
+/// The most children of an inner node.
+const CHILDREN_MAX: usize = 32;
+
+/// Something that carries its own key.
+pub(crate) trait Item: Clone {
+    /// The key as a lookup gives it.
+    type Key<'a>: Copy;
+    /// The key as an inner node keeps it, so that a boundary never keeps a removed item alive.
+    type Owned: Clone;
+
+    fn key(&self) -> Self::Key<'_>;
+    fn owned_key(&self) -> Self::Owned;
+    fn compare(&self, key: Self::Key<'_>) -> Ordering;
+    fn compare_owned(owned: &Self::Owned, key: Self::Key<'_>) -> Ordering;
+    /// Whether both are the very same version of the item.
+    fn same(&self, other: &Self) -> bool;
+}
+
+struct Child<T: Item> {
+    /// No key in the subtree is below it (the first child's is not looked at).
+    first: T::Owned,
+    count: usize,
+    node: Arc<Node<T>>,
+}
+
+impl<T: Item> Clone for Child<T> {
+    fn clone(&self) -> Self {
+        Self { first: self.first.clone(), count: self.count, node: Arc::clone(&self.node) }
+    }
+}
+
+enum Node<T: Item> {
+    Leaf(Vec<T>),
+    Inner(Vec<Child<T>>),
+}
+
+impl<T: Item> Clone for Node<T> {
+    fn clone(&self) -> Self {
+        // A node is cloned to be changed, so there is room for one more.
+        fn roomy<E: Clone>(from: &[E]) -> Vec<E> {
+            let mut to = Vec::with_capacity(from.len() + 1);
+            to.extend_from_slice(from);
+            to
+        }
+        match self {
+            Self::Leaf(items) => Self::Leaf(roomy(items)),
+            Self::Inner(children) => Self::Inner(roomy(children)),
+        }
+    }
+}
+
+impl<T: Item> Node<T> {
+    fn count(&self) -> usize {
+        match self {
+            Self::Leaf(items) => items.len(),
+            Self::Inner(children) => children.iter().map(|child| child.count).sum(),
+        }
+    }
+
+    fn is_small(&self) -> bool {
+        match self {
+            Self::Leaf(items) => items.len() < LEAF_ITEMS_MAX / 4,
+            Self::Inner(children) => children.len() < CHILDREN_MAX / 4,
+        }
+    }
+
+    fn first_key(&self) -> Option<T::Owned> {
+        match self {
+            Self::Leaf(items) => items.first().map(Item::owned_key),
+            Self::Inner(children) => children.first().and_then(|child| child.node.first_key()),
+        }
+    }
+
+    /// The upper half, when there are too many.
+    fn split(&mut self) -> Option<Child<T>> {
+        let node = match self {
+            Self::Leaf(items) if items.len() > LEAF_ITEMS_MAX => {
+                // Keys often arrive in order: then the lower leaf stays full.
+                Self::Leaf(items.split_off(items.len() * 3 / 4))
+            }
+            Self::Inner(children) if children.len() > CHILDREN_MAX => {
+                Self::Inner(children.split_off(children.len() * 3 / 4))
+            }
+            Self::Leaf(_) | Self::Inner(_) => return None,
+        };
+        Child::new(node)
+    }
+
+    /// Takes over everything of the next sibling.
+    fn absorb(&mut self, next: Self) {
+        match (self, next) {
+            (Self::Leaf(items), Self::Leaf(more)) => items.extend(more),
+            (Self::Inner(children), Self::Inner(more)) => children.extend(more),
+            (Self::Leaf(_), Self::Inner(_)) | (Self::Inner(_), Self::Leaf(_)) => {
+                debug_assert!(false, "siblings stand at one height");
+            }
+        }
+    }
+}
+
+impl<T: Item> Child<T> {
+    fn new(node: Node<T>) -> Option<Self> {
+        Some(Self { first: node.first_key()?, count: node.count(), node: Arc::new(node) })
+    }
+}
+
+/// Where a key stands among the children: the last one that may hold it.
+fn child_of<T: Item>(children: &[Child<T>], key: T::Key<'_>) -> usize {
+    children.partition_point(|child| T::compare_owned(&child.first, key).is_le()).saturating_sub(1)
+}
+
+/// An ordered set of items, cheap to clone.
+pub(crate) struct Tree<T: Item> {
+    root: Arc<Node<T>>,
+    len: usize,
+}
+
+impl<T: Item> Clone for Tree<T> {
+    fn clone(&self) -> Self {
+        Self { root: Arc::clone(&self.root), len: self.len }
+    }
+}
+
+impl<T: Item> Default for Tree<T> {
+    fn default() -> Self {
+        Self { root: Arc::new(Node::Leaf(Vec::new())), len: 0 }
+    }
+}
+
+impl<T: Item> fmt::Debug for Tree<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tree({} items)", self.len)
+    }
+}
+
+impl<T: Item> Tree<T> {
+    /// How many items there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The item with this key.
+    pub(crate) fn get(&self, key: T::Key<'_>) -> Option<&T> {
+        let mut node = &*self.root;
+        loop {
+            match node {
+                Node::Leaf(items) => {
+                    return items.binary_search_by(|item| item.compare(key)).ok().map(|at| &items[at]);
+                }
+                Node::Inner(children) => node = &children[child_of(children, key)].node,
+            }
+        }
+    }
+
+    /// How many keys are below this one, or up to it when `inclusive`.
+    pub(crate) fn rank(&self, key: T::Key<'_>, inclusive: bool) -> usize {
+        let (mut node, mut before) = (&*self.root, 0);
+        loop {
+            match node {
+                Node::Leaf(items) => {
+                    return before
+                        + items.partition_point(|item| match item.compare(key) {
+                            Ordering::Less => true,
+                            Ordering::Equal => inclusive,
+                            Ordering::Greater => false,
+                        });
+                }
+                Node::Inner(children) => {
+                    let at = child_of(children, key);
+                    before += children[..at].iter().map(|child| child.count).sum::<usize>();
+                    node = &children[at].node;
+                }
+            }
+        }
+    }
+
+    /// The last item whose key is not above this one.
+    pub(crate) fn at_or_before(&self, key: T::Key<'_>) -> Option<&T> {
+        self.iter_at(self.rank(key, true).checked_sub(1)?).next()
+    }
+
+    /// The first item.
+    pub(crate) fn first(&self) -> Option<&T> {
+        self.iter_at(0).next()
+    }
+
+    /// The items from this key on.
+    pub(crate) fn iter_from(&self, key: T::Key<'_>) -> Iter<'_, T> {
+        self.iter_at(self.rank(key, false))
+    }
+
+    /// The items from this rank on.
+    pub(crate) fn iter_at(&self, rank: usize) -> Iter<'_, T> {
+        let (mut node, mut rank) = (&*self.root, rank);
+        let mut above = Vec::new();
+        loop {
+            match node {
+                Node::Leaf(items) => return Iter { above, leaf: items.get(rank..).unwrap_or_default() },
+                Node::Inner(children) => {
+                    let mut at = 0;
+                    while at + 1 < children.len() && rank >= children[at].count {
+                        rank -= children[at].count;
+                        at += 1;
+                    }
+                    above.push(&children[at + 1..]);
+                    node = &children[at].node;
+                }
+            }
+        }
+    }
+
+    /// All items in order.
+    pub(crate) fn iter(&self) -> Iter<'_, T> {
+        self.iter_at(0)
+    }
+
+    /// Puts the item in, and returns the one with the same key that it replaced.
+    pub(crate) fn insert(&mut self, item: T) -> Option<T> {
+        let root = Arc::make_mut(&mut self.root);
+        let (old, split) = insert(root, item);
+        self.len += usize::from(old.is_none());
+        if let Some(upper) = split {
+            let lower = std::mem::replace(root, Node::Inner(Vec::with_capacity(2)));
+            if let (Node::Inner(children), Some(lower)) = (root, Child::new(lower)) {
+                children.extend([lower, upper]);
+            }
+        }
+        old
+    }
+
+    /// Takes the item with this key out.
+    pub(crate) fn remove(&mut self, key: T::Key<'_>) -> Option<T> {
+        // Looking first keeps a miss from copying the path.
+        self.get(key)?;
+        let root = Arc::make_mut(&mut self.root);
+        let old = remove(root, key);
+        self.len -= usize::from(old.is_some());
+        while let Node::Inner(children) = &*self.root
+            && let [only] = &children[..]
+        {
+            self.root = Arc::clone(&only.node);
+        }
+        old
+    }
+
+    /// Builds the tree of items that come in ascending order of distinct keys, with full nodes.
+    pub(crate) fn from_sorted(items: impl IntoIterator<Item = T>) -> Self {
+        let mut leaves = Vec::new();
+        let mut leaf = Vec::new();
+        let mut len = 0;
+        for item in items {
+            debug_assert!(leaf.last().is_none_or(|last: &T| last.compare(item.key()).is_lt()), "keys ascend");
+            len += 1;
+            leaf.push(item);
+            if leaf.len() == LEAF_ITEMS_MAX {
+                leaves.extend(Child::new(Node::Leaf(std::mem::take(&mut leaf))));
+            }
+        }
+        leaves.extend(Child::new(Node::Leaf(leaf)));
+        while leaves.len() > 1 {
+            let mut above = Vec::new();
+            let mut rest = leaves.into_iter();
+            loop {
+                let children: Vec<_> = rest.by_ref().take(CHILDREN_MAX).collect();
+                let Some(child) = Child::new(Node::Inner(children)) else { break };
+                above.push(child);
+            }
+            leaves = above;
+        }
+        leaves.pop().map_or_else(Self::default, |root| Self { root: root.node, len })
+    }
+
+    /// Calls `changed(before, after)` for every key whose item differs, in no promised order of calls between keys.
+    pub(crate) fn diff<'a>(&'a self, after: &'a Self, mut changed: impl FnMut(Option<&'a T>, Option<&'a T>)) {
+        let (mut old, mut new) = (vec![Part::Node(&self.root)], vec![Part::Node(&after.root)]);
+        loop {
+            match (old.last().copied(), new.last().copied()) {
+                (None, None) => return,
+                (Some(Part::Node(a)), Some(Part::Node(b))) if Arc::ptr_eq(a, b) => {
+                    old.pop();
+                    new.pop();
+                }
+                // The higher subtree is opened first, so that a shared one meets itself at its own height.
+                (Some(Part::Node(a)), Some(Part::Node(b))) if a.count() < b.count() => open(&mut new),
+                (Some(Part::Node(_)), _) => open(&mut old),
+                (_, Some(Part::Node(_))) => open(&mut new),
+                (Some(Part::Item(a)), Some(Part::Item(b))) => match a.compare(b.key()) {
+                    Ordering::Less => {
+                        changed(Some(a), None);
+                        old.pop();
+                    }
+                    Ordering::Greater => {
+                        changed(None, Some(b));
+                        new.pop();
+                    }
+                    Ordering::Equal => {
+                        if !a.same(b) {
+                            changed(Some(a), Some(b));
+                        }
+                        old.pop();
+                        new.pop();
+                    }
+                },
+                (Some(Part::Item(a)), None) => {
+                    changed(Some(a), None);
+                    old.pop();
+                }
+                (None, Some(Part::Item(b))) => {
+                    changed(None, Some(b));
+                    new.pop();
+                }
+            }
+        }
+    }
+}
+
+/// What is still to be compared: a whole subtree, or one item.
+enum Part<'a, T: Item> {
+    Node(&'a Arc<Node<T>>),
+    Item(&'a T),
+}
+
+impl<T: Item> Clone for Part<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Item> Copy for Part<'_, T> {}
+
+fn open<'a, T: Item>(parts: &mut Vec<Part<'a, T>>) {
+    if let Some(Part::Node(node)) = parts.pop() {
+        match &**node {
+            Node::Leaf(items) => parts.extend(items.iter().rev().map(Part::Item)),
+            Node::Inner(children) => parts.extend(children.iter().rev().map(|child| Part::Node(&child.node))),
+        }
+    }
+}
+
+fn insert<T: Item>(node: &mut Node<T>, item: T) -> (Option<T>, Option<Child<T>>) {
+    let old = match node {
+        Node::Leaf(items) => match items.binary_search_by(|other| other.compare(item.key())) {
+            Ok(at) => return (Some(std::mem::replace(&mut items[at], item)), None),
+            Err(at) => {
+                items.insert(at, item);
+                None
+            }
+        },
+        Node::Inner(children) => {
+            let at = child_of(children, item.key());
+            let (old, split) = insert(Arc::make_mut(&mut children[at].node), item);
+            children[at].count += usize::from(old.is_none());
+            if let Some(upper) = split {
+                children[at].count -= upper.count;
+                children.insert(at + 1, upper);
+            }
+            old
+        }
+    };
+    (old, node.split())
+}
+
+fn remove<T: Item>(node: &mut Node<T>, key: T::Key<'_>) -> Option<T> {
+    match node {
+        Node::Leaf(items) => items.binary_search_by(|item| item.compare(key)).ok().map(|at| items.remove(at)),
+        Node::Inner(children) => {
+            let at = child_of(children, key);
+            let old = remove(Arc::make_mut(&mut children[at].node), key)?;
+            children[at].count -= 1;
+            if children[at].node.is_small() && children.len() > 1 {
+                let left = at.min(children.len() - 2);
+                merge(children, left);
+            }
+            Some(old)
+        }
+    }
+}
+
+/// Joins a child with its right neighbour, and splits the two again if they are too many for one node.
+fn merge<T: Item>(children: &mut Vec<Child<T>>, left: usize) {
+    let right = children.remove(left + 1);
+    let child = &mut children[left];
+    let node = Arc::make_mut(&mut child.node);
+    node.absorb(Arc::unwrap_or_clone(right.node));
+    child.count += right.count;
+    if let Some(upper) = node.split() {
+        child.count -= upper.count;
+        children.insert(left + 1, upper);
+    }
+}
+
+/// Items in ascending order.
+pub(crate) struct Iter<'a, T: Item> {
+    /// Per level, the children to the right of the path.
+    above: Vec<&'a [Child<T>]>,
+    leaf: &'a [T],
+}
+
+impl<'a, T: Item> Iterator for Iter<'a, T> {
+    type Item = &'a T;
+
+    fn next(&mut self) -> Option<&'a T> {
+        loop {
+            if let Some((item, rest)) = self.leaf.split_first() {
+                self.leaf = rest;
+                return Some(item);
+            }
+            let (child, rest) = self.above.pop()?.split_first().map_or((None, [].as_slice()), |(c, r)| (Some(c), r));
+            let Some(child) = child else { continue };
+            self.above.push(rest);
+            let mut node = &*child.node;
+            while let Node::Inner(children) = node {
+                self.above.push(&children[1..]);
+                node = &children[0].node;
+            }
+            if let Node::Leaf(items) = node {
+                self.leaf = items;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Pair(u16, u32);
+
+    impl Item for Pair {
+        type Key<'a> = u16;
+        type Owned = u16;
+
+        fn key(&self) -> u16 {
+            self.0
+        }
+        fn owned_key(&self) -> u16 {
+            self.0
+        }
+        fn compare(&self, key: u16) -> Ordering {
+            self.0.cmp(&key)
+        }
+        fn compare_owned(owned: &u16, key: u16) -> Ordering {
+            owned.cmp(&key)
+        }
+        fn same(&self, other: &Self) -> bool {
+            self == other
+        }
+    }
+
+    fn check(tree: &Tree<Pair>, model: &BTreeMap<u16, u32>) {
+        assert_eq!(tree.len(), model.len());
+        assert_eq!(tree.root.count(), model.len());
+        assert!(tree.iter().map(|p| (p.0, p.1)).eq(model.iter().map(|(k, v)| (*k, *v))));
+    }
+
+    fn differences(a: &BTreeMap<u16, u32>, b: &BTreeMap<u16, u32>) -> BTreeMap<u16, (Option<u32>, Option<u32>)> {
+        let keys = a.keys().chain(b.keys());
+        keys.map(|k| (*k, (a.get(k).copied(), b.get(k).copied()))).filter(|(_, (x, y))| x != y).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn behaves_as_an_ordered_map(
+            ops in prop::collection::vec((0u16..2000, any::<bool>(), any::<u32>()), 0..4000),
+            probes in prop::collection::vec(0u16..2100, 20),
+            keep in 0usize..4000,
+        ) {
+            let (mut tree, mut model) = (Tree::default(), BTreeMap::new());
+            let mut kept = (tree.clone(), model.clone());
+            for (n, (key, put, value)) in ops.iter().enumerate() {
+                if *put {
+                    prop_assert_eq!(tree.insert(Pair(*key, *value)).map(|p| p.1), model.insert(*key, *value));
+                } else {
+                    prop_assert_eq!(tree.remove(*key).map(|p| p.1), model.remove(key));
+                }
+                if n == keep {
+                    kept = (tree.clone(), model.clone());
+                }
+            }
+            check(&tree, &model);
+            check(&kept.0, &kept.1);
+            check(&Tree::from_sorted(tree.iter().cloned()), &model);
+            let mut found = BTreeMap::new();
+            kept.0.diff(&tree, |a, b| {
+                let key = a.or(b).unwrap().0;
+                assert!(found.insert(key, (a.map(|p| p.1), b.map(|p| p.1))).is_none());
+            });
+            prop_assert_eq!(found, differences(&kept.1, &model));
+            for probe in probes {
+                prop_assert_eq!(tree.get(probe).map(|p| p.1), model.get(&probe).copied());
+                prop_assert_eq!(tree.rank(probe, false), model.range(..probe).count());
+                prop_assert_eq!(tree.rank(probe, true), model.range(..=probe).count());
+                prop_assert_eq!(tree.at_or_before(probe).map(|p| p.0), model.range(..=probe).next_back().map(|p| *p.0));
+                prop_assert!(tree.iter_from(probe).map(|p| p.0).eq(model.range(probe..).map(|p| *p.0)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_few_changes_in_a_large_tree_are_found_without_walking_it() {
+        let mut tree = Tree::from_sorted((0..60_000).map(|k| Pair(k, 0)));
+        let before = tree.clone();
+        tree.remove(17);
+        tree.insert(Pair(30_000, 1));
+        tree.insert(Pair(65_000, 1));
+        let mut found = Vec::new();
+        before.diff(&tree, |a, b| found.push((a.map(|p| p.0), b.map(|p| p.0))));
+        assert_eq!(found, [(Some(17), None), (Some(30_000), Some(30_000)), (None, Some(65_000))]);
+    }
+}

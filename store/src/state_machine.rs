@@ -1,0 +1,441 @@
+//! The replicated state, and the one function that changes it.
+//!
+//! `apply` is synchronous and depends on nothing but the state and the log: no clock, no randomness, no disk, no
+//! iteration in an order that is not the keys'. Every member that has applied the same entries holds the same state.
+//! What `apply` has changed is published as an immutable view; readers and watchers never wait for a writer, nor the
+//! writer for them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use proto::{
+    etcdserverpb::{
+        AlarmMember, AlarmRequest, AlarmResponse, AlarmType, CompactionResponse, LeaseGrantResponse,
+        LeaseRevokeResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, TxnRequest, TxnResponse,
+        alarm_request::AlarmAction, request_op::Request,
+    },
+    mvccpb::KeyValue,
+    raftpb::{Command, CommandResponse, Empty, HashCheck, command, command_response::Body},
+};
+
+use crate::{
+    command::FEATURE_LEVEL,
+    error::Error,
+    lease::{Lease, Leases},
+    mvcc::{Mvcc, range::KeyRange, txn},
+    session::{Seen, Sessions},
+    watch::{Hub, Wake, WatchRange, WatchStream},
+};
+
+/// Why a member must stop: going on would let it differ from the others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fatal {
+    /// A newer version of the software wrote the entry.
+    #[error(
+        "entry {index} of the log needs feature level {level}, and this build has {FEATURE_LEVEL}: upgrade this member"
+    )]
+    FeatureLevel {
+        /// The entry's place in the log.
+        index: u64,
+        /// What it needs.
+        level: u32,
+    },
+    /// The entry holds nothing this build knows.
+    #[error("entry {index} of the log holds a command this build does not know: upgrade this member")]
+    UnknownCommand {
+        /// The entry's place in the log.
+        index: u64,
+    },
+}
+
+/// A place in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The term of the entry.
+    pub term: u64,
+    /// Its index.
+    pub index: u64,
+}
+
+/// Everything the log determines. A clone is a consistent copy, made in O(1).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    /// The last entry applied.
+    pub(crate) position: Option<Position>,
+    /// The membership as the Raft layer writes it.
+    pub(crate) membership: Bytes,
+    pub(crate) mvcc: Mvcc,
+    pub(crate) leases: Leases,
+    pub(crate) sessions: Sessions,
+    pub(crate) alarms: Vec<AlarmMember>,
+}
+
+/// The state machine. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct StateMachine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    working: Mutex<State>,
+    hub: Arc<Hub>,
+    /// The log index of the last hash check, and the hash there.
+    noted: Mutex<Option<(u64, u128)>>,
+    corrupt: AtomicBool,
+}
+
+impl Default for StateMachine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl StateMachine {
+    /// An empty state.
+    pub fn new() -> Self {
+        Self::with_state(State::default())
+    }
+
+    pub(crate) fn with_state(state: State) -> Self {
+        let hub = Arc::new(Hub::new(state.clone()));
+        let inner = Inner { working: Mutex::new(state), hub, noted: Mutex::default(), corrupt: AtomicBool::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Applies one entry, and publishes what it changed.
+    pub fn apply(&self, term: u64, index: u64, command: &Command) -> Result<CommandResponse, Fatal> {
+        let mut responses = self.apply_all([(Position { term, index }, command)])?;
+        Ok(responses.pop().unwrap_or_default())
+    }
+
+    /// Applies entries in order, and publishes once, before the answers are returned.
+    pub fn apply_all<'a>(
+        &self,
+        entries: impl IntoIterator<Item = (Position, &'a Command)>,
+    ) -> Result<Vec<CommandResponse>, Fatal> {
+        let mut state = self.inner.working.lock();
+        let mut responses = Vec::new();
+        for (position, command) in entries {
+            responses.push(self.apply_one(&mut state, position, command)?);
+        }
+        self.inner.hub.publish(state.clone());
+        Ok(responses)
+    }
+
+    /// Passes over an entry without a command, and takes over the membership if it holds one.
+    pub fn advance(&self, position: Position, membership: Option<Bytes>) {
+        let mut state = self.inner.working.lock();
+        state.position = Some(position);
+        if let Some(membership) = membership {
+            state.membership = membership;
+        }
+        self.inner.hub.publish(state.clone());
+    }
+
+    fn apply_one(&self, state: &mut State, position: Position, command: &Command) -> Result<CommandResponse, Fatal> {
+        if command.feature_level > FEATURE_LEVEL {
+            return Err(Fatal::FeatureLevel { index: position.index, level: command.feature_level });
+        }
+        let body = command.body.as_ref().ok_or(Fatal::UnknownCommand { index: position.index })?;
+        debug_assert!(state.position.is_none_or(|last| last < position), "entries come once, in order");
+        state.position = Some(position);
+        let stamped = command.session != 0;
+        if stamped {
+            match state.sessions.look_up(command.session, command.sequence) {
+                Seen::Answered(response) => return Ok((*response).clone()),
+                Seen::Forgotten => return Ok(refusal(&Error::AnswerForgotten)),
+                Seen::Never => {}
+            }
+        }
+        let response = match command.fence_term {
+            Some(fence) if fence != position.term => Err(Error::Fenced { term: position.term }),
+            _ => match body {
+                command::Body::HashCheck(check) => Ok(self.check_hash(state, position.index, check)),
+                body => state.execute(body),
+            },
+        };
+        let response = match response {
+            Ok(body) => CommandResponse { body: Some(body) },
+            Err(error) => refusal(&error),
+        };
+        if stamped {
+            let Command { session, sequence, acknowledged_below, .. } = *command;
+            state.sessions.record(session, sequence, acknowledged_below, position.index, &response);
+        }
+        state.mvcc.scrub();
+        state.mvcc.validate();
+        Ok(response)
+    }
+
+    fn check_hash(&self, state: &State, index: u64, check: &HashCheck) -> Body {
+        let mut noted = self.inner.noted.lock();
+        let theirs = u128::from(check.hash_high) << 64 | u128::from(check.hash_low);
+        if let Some((at, ours)) = *noted
+            && at == check.index
+            && ours != theirs
+        {
+            self.inner.corrupt.store(true, Ordering::Relaxed);
+        }
+        *noted = Some((index, state.mvcc.hash));
+        Body::Empty(Empty {})
+    }
+
+    /// The next hash check to propose: what this member noted at the last one.
+    pub fn hash_check(&self) -> HashCheck {
+        let (index, hash) = self.inner.noted.lock().unwrap_or_default();
+        let [low, high] = [hash, hash >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default());
+        HashCheck { index, hash_low: low, hash_high: high }
+    }
+
+    /// Whether a hash check found this member's state to differ from the leader's.
+    pub fn is_corrupt(&self) -> bool {
+        self.inner.corrupt.load(Ordering::Relaxed)
+    }
+
+    /// The last published state. Costs one reference count, and never waits.
+    pub fn view(&self) -> View {
+        self.inner.hub.view()
+    }
+
+    /// Starts a watch.
+    pub fn watch(&self, range: WatchRange) -> WatchStream {
+        self.inner.hub.watch(range)
+    }
+
+    /// Tells when a new state has been published.
+    pub fn wake(&self) -> Wake {
+        self.inner.hub.wake()
+    }
+
+    /// Ends all watches: the store stops.
+    pub fn close(&self) {
+        self.inner.hub.close();
+    }
+
+    /// Replaces the whole state, by one that a snapshot holds.
+    pub(crate) fn replace(&self, state: State) {
+        let mut working = self.inner.working.lock();
+        *working = state.clone();
+        *self.inner.noted.lock() = None;
+        self.inner.hub.publish(state);
+    }
+}
+
+fn refusal(error: &Error) -> CommandResponse {
+    CommandResponse { body: Some(Body::Error(error.into())) }
+}
+
+impl State {
+    fn execute(&mut self, body: &command::Body) -> Result<Body, Error> {
+        self.check_alarms(body)?;
+        let header = |revision| Some(ResponseHeader { revision, ..ResponseHeader::default() });
+        Ok(match body {
+            command::Body::Put(put) => Body::Put(txn::put(&mut self.mvcc, &mut self.leases, put)?),
+            command::Body::DeleteRange(range) => {
+                Body::DeleteRange(txn::delete_range(&mut self.mvcc, &mut self.leases, range))
+            }
+            command::Body::Txn(request) => Body::Txn(txn::txn(&mut self.mvcc, &mut self.leases, request)?),
+            command::Body::Compaction(request) => {
+                self.mvcc.compact(request.revision)?;
+                Body::Compaction(CompactionResponse { header: header(self.mvcc.revision) })
+            }
+            command::Body::LeaseGrant(request) => {
+                let Lease { id, ttl } = self.leases.grant(request)?;
+                Body::LeaseGrant(LeaseGrantResponse {
+                    header: header(self.mvcc.revision),
+                    id,
+                    ttl,
+                    error: String::new(),
+                })
+            }
+            command::Body::LeaseRevoke(request) => {
+                let keys = self.leases.revoke(request.id)?;
+                let revision = txn::delete_keys(&mut self.mvcc, &keys);
+                Body::LeaseRevoke(LeaseRevokeResponse { header: header(revision) })
+            }
+            command::Body::SessionEnd(end) => {
+                self.sessions.end(end.session);
+                Body::Empty(Empty {})
+            }
+            command::Body::Alarm(request) => {
+                let alarms = self.change_alarm(request);
+                Body::Alarm(AlarmResponse { header: header(self.mvcc.revision), alarms })
+            }
+            command::Body::HashCheck(_) => Body::Empty(Empty {}),
+        })
+    }
+
+    /// With an alarm for space only what frees space passes; with one for corruption nothing does.
+    fn check_alarms(&self, body: &command::Body) -> Result<(), Error> {
+        let raised = |alarm| self.alarms.iter().any(|member| member.alarm() == alarm);
+        let (grows, writes) = match body {
+            command::Body::Put(_) | command::Body::LeaseGrant(_) => (true, true),
+            command::Body::Txn(request) => (puts(&request.success) || puts(&request.failure), true),
+            command::Body::DeleteRange(_) | command::Body::Compaction(_) | command::Body::LeaseRevoke(_) => {
+                (false, true)
+            }
+            command::Body::SessionEnd(_) | command::Body::HashCheck(_) | command::Body::Alarm(_) => (false, false),
+        };
+        if writes && raised(AlarmType::Corrupt) {
+            return Err(Error::Corrupt);
+        }
+        if grows && raised(AlarmType::Nospace) {
+            return Err(Error::NoSpace);
+        }
+        Ok(())
+    }
+
+    fn change_alarm(&mut self, request: &AlarmRequest) -> Vec<AlarmMember> {
+        let changed = AlarmMember { member_id: request.member_id, alarm: request.alarm };
+        match request.action() {
+            AlarmAction::Get => self.alarms.clone(),
+            AlarmAction::Activate => {
+                if !self.alarms.contains(&changed) {
+                    self.alarms.push(changed);
+                }
+                vec![changed]
+            }
+            AlarmAction::Deactivate => {
+                let before = self.alarms.len();
+                self.alarms.retain(|alarm| *alarm != changed);
+                if self.alarms.len() < before { vec![changed] } else { Vec::new() }
+            }
+        }
+    }
+}
+
+fn puts(ops: &[RequestOp]) -> bool {
+    ops.iter().any(|op| match &op.request {
+        Some(Request::RequestPut(_)) => true,
+        Some(Request::RequestTxn(nested)) => puts(&nested.success) || puts(&nested.failure),
+        Some(Request::RequestRange(_) | Request::RequestDeleteRange(_)) | None => false,
+    })
+}
+
+/// The state at one moment: immutable, and free to keep.
+#[derive(Debug, Clone)]
+pub struct View {
+    state: Arc<State>,
+}
+
+/// Some of the keys of a range.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The revision at which the keys were read.
+    pub revision: i64,
+    /// In order of their keys.
+    pub kvs: Vec<KeyValue>,
+    /// Keys of the range after the last of these.
+    pub remaining: usize,
+}
+
+impl View {
+    pub(crate) fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn leases_state(&self) -> &Leases {
+        &self.state.leases
+    }
+
+    /// The revision of the view: the last one that changed a key.
+    pub fn revision(&self) -> i64 {
+        self.state.mvcc.revision
+    }
+
+    /// Reads below this revision are refused.
+    pub fn compacted(&self) -> i64 {
+        self.state.mvcc.compacted
+    }
+
+    /// The last log entry the view holds.
+    pub fn position(&self) -> Option<Position> {
+        self.state.position
+    }
+
+    /// The membership, as the Raft layer wrote it.
+    pub fn membership(&self) -> &Bytes {
+        &self.state.membership
+    }
+
+    /// The state hash: equal on all members after the same entry.
+    pub fn hash(&self) -> u128 {
+        self.state.mvcc.hash
+    }
+
+    /// Bytes of all keys and values, old versions included, with a flat share for the indexes.
+    pub fn bytes(&self) -> u64 {
+        self.state.mvcc.bytes
+    }
+
+    /// The live keys.
+    pub fn keys(&self) -> usize {
+        self.state.mvcc.current.len()
+    }
+
+    /// The key's live version.
+    pub fn get(&self, key: &[u8]) -> Option<KeyValue> {
+        self.state.mvcc.get(key).map(|record| record.kv.clone())
+    }
+
+    /// The key's version at a revision.
+    pub fn get_at(&self, key: &[u8], revision: i64) -> Result<Option<KeyValue>, Error> {
+        let revision = self.state.mvcc.readable(revision)?;
+        Ok(self.state.mvcc.get_at(key, revision).map(|record| record.kv.clone()))
+    }
+
+    /// Answers a range request as etcd does; the header holds the revision only.
+    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Error> {
+        self.state.mvcc.range(request, self.revision())
+    }
+
+    /// Answers a transaction that only reads.
+    pub fn txn(&self, request: &TxnRequest) -> Result<TxnResponse, Error> {
+        txn::read_only(&self.state.mvcc, request)
+    }
+
+    /// Up to `limit` keys with the prefix, from `start` on (or from the first), at a revision (0 for the current one).
+    pub fn prefix(&self, prefix: &[u8], start: &[u8], limit: usize, revision: i64) -> Result<Page, Error> {
+        let revision = self.state.mvcc.readable(revision)?;
+        let whole = KeyRange::prefix(prefix);
+        let range = if start > prefix { whole.from(start) } else { whole };
+        let count = self.state.mvcc.count(&range, revision);
+        let records = self.state.mvcc.iter_at(&range, revision).take(limit);
+        let kvs: Vec<_> = records.map(|record| record.kv.clone()).collect();
+        Ok(Page { revision, remaining: count - kvs.len(), kvs })
+    }
+
+    /// How many keys have the prefix.
+    pub fn count(&self, prefix: &[u8]) -> usize {
+        self.state.mvcc.count(&KeyRange::prefix(prefix), self.revision())
+    }
+
+    /// One lease.
+    pub fn lease(&self, id: i64) -> Option<Lease> {
+        self.state.leases.get(id)
+    }
+
+    /// All leases, by id.
+    pub fn leases(&self) -> Vec<Lease> {
+        self.state.leases.iter().collect()
+    }
+
+    /// The keys that hang on a lease.
+    pub fn lease_keys(&self, id: i64) -> Vec<Bytes> {
+        self.state.leases.keys(id)
+    }
+
+    /// The alarms raised.
+    pub fn alarms(&self) -> &[AlarmMember] {
+        &self.state.alarms
+    }
+}
