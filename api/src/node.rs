@@ -217,12 +217,27 @@ impl Map {
         self.entries.binary_search_by(|(present, _)| (**present).cmp(key))
     }
 
-    /// Takes over entries in any order without duplicates.
-    pub(crate) fn from_unsorted(mut entries: Vec<(Box<str>, Node)>) -> Self {
-        if !entries.is_sorted_by(|a, b| a.0 <= b.0) {
-            entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    /// Adds an entry behind the others; [`settle`](Self::settle) must follow.
+    pub(crate) fn push(&mut self, key: Box<str>, value: Node) {
+        self.entries.push((key, value));
+    }
+
+    /// Restores the order after [`push`](Self::push); of equal keys the last stays.
+    pub(crate) fn settle(&mut self) {
+        if self.entries.is_sorted_by(|a, b| a.0 < b.0) {
+            return;
         }
-        Self { entries }
+        self.entries.sort_by(|a, b| a.0.cmp(&b.0));
+        self.entries.reverse();
+        self.entries.dedup_by(|a, b| a.0 == b.0);
+        self.entries.reverse();
+    }
+
+    /// Takes over entries in any order; of equal keys the last stays.
+    pub(crate) fn from_entries(entries: Vec<(Box<str>, Node)>) -> Self {
+        let mut map = Self { entries };
+        map.settle();
+        map
     }
 }
 

@@ -89,7 +89,7 @@ pub fn peek_type_meta(bytes: &[u8]) -> Result<TypeMeta, Error> {
                 let place = format!("TypeMeta.{key}");
                 return Err(Error::Field { found: value_name(byte).into(), place, expected: "string".into() });
             }
-            _ => drop(scan.skip()?),
+            _ => scan.pass()?,
         }
         more = scan.more(b'}')?;
     }
@@ -308,23 +308,18 @@ impl<'a> Decoder<'a> {
             more = self.scan.more(b'}')?;
         }
         if !sorted {
-            self.drop_repeated(&mut entries);
+            self.report_repeated(&entries);
         }
-        Ok(Node::Map(Map::from_unsorted(entries)))
+        Ok(Node::Map(Map::from_entries(entries)))
     }
 
-    /// Reports repeated keys and keeps the last of each.
-    fn drop_repeated(&mut self, entries: &mut Vec<(Box<str>, Node)>) {
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        let repeated: Vec<Box<str>> =
-            entries.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0.clone()).collect();
-        for key in &repeated {
-            self.problem(key, Problem::Duplicate);
+    /// Reports the keys that stand more than once.
+    fn report_repeated(&mut self, entries: &[(Box<str>, Node)]) {
+        let mut keys: Vec<&str> = entries.iter().map(|(key, _)| &**key).collect();
+        keys.sort_unstable();
+        for pair in keys.windows(2).filter(|pair| pair[0] == pair[1]) {
+            self.problem(pair[0], Problem::Duplicate);
         }
-        // Of equal neighbours dedup keeps the first: make it the last by walking backwards.
-        entries.reverse();
-        entries.dedup_by(|a, b| a.0 == b.0);
-        entries.reverse();
     }
 
     fn problem(&mut self, name: &str, make: fn(String) -> Problem) {

@@ -145,6 +145,11 @@ pub(super) fn quantity(text: Cow<'_, str>) -> Result<Box<str>, Error> {
     Ok(text.into())
 }
 
+/// A quantity that came by another way than JSON.
+pub(crate) fn check_quantity(text: &str) -> Result<crate::Node, Error> {
+    quantity(Cow::Borrowed(text)).map(crate::Node::Str)
+}
+
 /// Base64 text in standard form.
 pub(super) fn bytes(text: Cow<'_, str>) -> Result<Box<str>, Error> {
     let text = if text.contains(['\n', '\r']) { Cow::Owned(text.replace(['\n', '\r'], "")) } else { text };

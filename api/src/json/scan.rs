@@ -275,6 +275,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Skips a value.
+    pub(crate) fn pass(&mut self) -> Result<(), Error> {
+        self.skip().map(|_| ())
+    }
+
     fn skip_scalar(&mut self) -> Result<(), Error> {
         match self.peek()? {
             b'"' => self.string().map(drop),
