@@ -7,13 +7,21 @@
 //! It knows nothing of the store and nothing of the API server's insides.
 
 pub mod balancer;
+pub mod cache;
 mod connection;
+pub mod event_recorder;
 pub mod kube_client;
 pub mod kubeconfig;
 pub mod masters;
 pub mod proxy;
+pub mod source;
 pub mod tls;
+pub mod work_queue;
 
 pub use balancer::Balancer;
+pub use cache::{Cache, Key};
+pub use event_recorder::EventRecorder;
 pub use kubeconfig::Kubeconfig;
 pub use masters::Masters;
+pub use source::{HttpSource, Resource, Selection, Source, SourceEvent};
+pub use work_queue::WorkQueue;
