@@ -152,8 +152,8 @@ impl Leases {
         }
     }
 
-    fn changes(&self, after: &Self, changed: impl FnMut(Option<&Lease>, Option<&Lease>)) {
-        self.granted.diff(&after.granted, changed);
+    pub(crate) fn granted(&self) -> &Tree<Lease> {
+        &self.granted
     }
 }
 
@@ -177,7 +177,7 @@ impl LeaseClock {
     pub fn observe(&mut self, view: &crate::state_machine::View, now: Instant) {
         let seen = std::mem::replace(&mut self.seen, view.leases_state().clone());
         let mut changes = Vec::new();
-        seen.changes(&self.seen, |before, after| changes.push((before.copied(), after.copied())));
+        seen.granted.diff(&self.seen.granted, |before, after| changes.push((before.copied(), after.copied())));
         for (before, after) in changes {
             match (before, after) {
                 (_, Some(lease)) => self.arm(lease, now),

@@ -72,6 +72,17 @@ pub(crate) struct State {
     pub(crate) leases: Leases,
     pub(crate) sessions: Sessions,
     pub(crate) alarms: Vec<AlarmMember>,
+    pub(crate) lineage: Lineage,
+}
+
+/// Tells a state that grew out of another from one that replaced it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lineage(Arc<()>);
+
+impl PartialEq for Lineage {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// The state machine. Clones share one state.

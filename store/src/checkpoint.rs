@@ -1,0 +1,287 @@
+//! The state on disk, a little behind the log.
+//!
+//! A checkpoint compares the present view with the one of the last checkpoint and writes the rows that differ, together
+//! with the applied position and the membership, as one atomic batch. It costs `apply` nothing, and a key that changed
+//! a hundred times in between one row. Restart reads it and replays the log from its position; so the log must be kept
+//! from the position of the last checkpoint that `write` has confirmed.
+//!
+//! It is never the only copy: with a snapshot and the log it can be rebuilt, and a damaged one is set aside.
+//!
+//! ```text
+//! m                                         meta (see rows.rs)
+//! r revision u64 sub u32 chunk u16          a record, in chunks of 64 KiB, crc32 before the first
+//! l id u64, s id u64, a session u64 seq u64 a lease, a session, an answer
+//! ```
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::{
+    engine::{Changes, Engine, EngineError, sled::Sled},
+    mvcc::{
+        index::{Item, Tree},
+        revision::Record,
+    },
+    rows::{
+        Collector, Damage, Meta, Owner, RECORD_FIXED, Tag, encode_answer, encode_lease, encode_record, encode_session,
+    },
+    state_machine::{Position, State, StateMachine, View},
+};
+
+pub use crate::engine::memory::Memory;
+
+const META: &[u8] = b"m";
+/// Larger values would leave sled's log for files of their own.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of rows in one batch when everything is written anew.
+const FULL_BATCH_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The storage below failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The rows are not those that were written: set it aside and rebuild.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// The folder belongs to another member or cluster.
+    #[error("the data folder belongs to member {:016x} of cluster {:016x}", found.member_id, found.cluster_id)]
+    Foreign {
+        /// Whose it is.
+        found: Owner,
+    },
+}
+
+/// Keeps a checkpoint up to date.
+#[derive(Debug)]
+pub struct Checkpoint {
+    engine: Box<dyn Engine>,
+    owner: Owner,
+    /// What the rows hold.
+    written: Option<State>,
+}
+
+/// Opens the checkpoint in a folder, and the state it holds: an empty one if there is none. The log is to be replayed
+/// from the position of its view.
+pub fn open(dir: &Path, owner: Owner) -> Result<(StateMachine, Checkpoint), CheckpointError> {
+    // A folder that a crash left damaged can make sled panic instead of refusing it.
+    let opened = std::panic::catch_unwind(|| open_engine(Box::new(Sled::open(dir)?), owner));
+    opened.unwrap_or_else(|_| Err(EngineError("sled cannot read its own files".to_owned()).into()))
+}
+
+/// The same in memory, for simulations: clones of `rows` are the folder.
+pub fn open_memory(rows: Memory, owner: Owner) -> Result<(StateMachine, Checkpoint), CheckpointError> {
+    open_engine(Box::new(rows), owner)
+}
+
+fn open_engine(engine: Box<dyn Engine>, owner: Owner) -> Result<(StateMachine, Checkpoint), CheckpointError> {
+    let written = read(&*engine, owner)?;
+    let machine = StateMachine::with_state(written.clone().unwrap_or_default());
+    Ok((machine, Checkpoint { engine, owner, written }))
+}
+
+/// Moves a damaged checkpoint's folder out of the way, and returns where it is now.
+pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+    let aside = dir.with_extension("damaged");
+    if aside.exists() {
+        fs::remove_dir_all(&aside)?;
+    }
+    fs::rename(dir, &aside)?;
+    Ok(aside)
+}
+
+impl Checkpoint {
+    /// The position that is safely on disk: the log before it is not needed for a restart.
+    pub fn position(&self) -> Option<Position> {
+        self.written.as_ref().and_then(|state| state.position)
+    }
+
+    /// Brings the rows up to the view, and returns after they are durable. Blocks; at most one runs at a time.
+    ///
+    /// After a snapshot has replaced the state, everything is written anew, and a crash on the way leaves no
+    /// checkpoint: the snapshot's file must be there until this returns.
+    pub fn write(&mut self, view: &View) -> Result<(), CheckpointError> {
+        let state = view.state();
+        let meta = Meta::of(state, self.owner).encode();
+        match &self.written {
+            Some(written) if written.lineage == state.lineage => {
+                let mut changes = differences(written, state);
+                changes.push((META.to_vec(), Some(meta)));
+                self.engine.write(changes)?;
+            }
+            _ => {
+                self.engine.write(vec![(META.to_vec(), None)])?;
+                self.engine.clear()?;
+                self.engine.sync()?;
+                self.write_records(state)?;
+                let rest = differences(&State { mvcc: state.mvcc.clone(), ..State::default() }, state);
+                self.engine.write(rest)?;
+                self.engine.write(vec![(META.to_vec(), Some(meta))])?;
+            }
+        }
+        self.engine.sync()?;
+        self.written = Some(state.clone());
+        Ok(())
+    }
+
+    fn write_records(&mut self, state: &State) -> Result<(), EngineError> {
+        let live = state.mvcc.current.iter().map(|current| &current.0);
+        let mut records = live.chain(state.mvcc.past.iter().map(|past| &past.0)).peekable();
+        while records.peek().is_some() {
+            let (mut changes, mut bytes) = (Changes::new(), 0);
+            while bytes < FULL_BATCH_BYTES
+                && let Some(record) = records.next()
+            {
+                put_record(&mut changes, record);
+                bytes += record.size();
+            }
+            self.engine.write(changes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows in which two states differ.
+fn differences(before: &State, after: &State) -> Changes {
+    let mut changes = Changes::new();
+    let is_new = |record: &Record| record.kv.mod_revision > before.mvcc.revision;
+    let is_kept = |record: &Record| after.mvcc.past.get((&record.kv.key, record.kv.mod_revision, record.sub)).is_some();
+    before.mvcc.current.diff(&after.mvcc.current, |old, new| {
+        if let Some(old) = old.filter(|old| !is_kept(&old.0)) {
+            delete_record(&mut changes, &old.0);
+        }
+        if let Some(new) = new {
+            put_record(&mut changes, &new.0);
+        }
+    });
+    before.mvcc.past.diff(&after.mvcc.past, |old, new| match (old, new) {
+        (Some(old), None) => delete_record(&mut changes, &old.0),
+        // An older record has only moved here from among the live ones: its row stays as it is.
+        (_, Some(new)) if is_new(&new.0) => put_record(&mut changes, &new.0),
+        (_, _) => {}
+    });
+    let (old, new) = (&before.sessions, &after.sessions);
+    diff_rows(&mut changes, before.leases.granted(), after.leases.granted(), Tag::Lease, encode_lease);
+    diff_rows(&mut changes, &old.sessions, &new.sessions, Tag::Session, encode_session);
+    diff_rows(&mut changes, &old.answers, &new.answers, Tag::Answer, encode_answer);
+    changes
+}
+
+/// Leases, sessions and answers begin with their ids, which make the row's key.
+fn diff_rows<T: Item>(
+    changes: &mut Changes,
+    before: &Tree<T>,
+    after: &Tree<T>,
+    tag: Tag,
+    encode: impl Fn(&mut Vec<u8>, &T),
+) {
+    let row = |item: &T| {
+        let mut row = Vec::new();
+        encode(&mut row, item);
+        let ids = if tag == Tag::Answer { 16 } else { 8 };
+        let key = [&[tag.byte()], &row[..ids]].concat();
+        (key, row)
+    };
+    before.diff(after, |old, new| match (old.map(row), new.map(row)) {
+        (_, Some((key, row))) => changes.push((key, Some(sealed(&row)))),
+        (Some((key, _)), None) => changes.push((key, None)),
+        (None, None) => {}
+    });
+}
+
+fn sealed(row: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(row.len() + 4);
+    sealed.put_u32(crc32fast::hash(row));
+    sealed.extend_from_slice(row);
+    sealed
+}
+
+fn record_key(record: &Record, chunk: usize) -> Vec<u8> {
+    let mut key = vec![Tag::Record.byte()];
+    key.put_i64(record.kv.mod_revision);
+    key.put_u32(record.sub);
+    key.put_u16(u16::try_from(chunk).unwrap_or(u16::MAX));
+    key
+}
+
+fn put_record(changes: &mut Changes, record: &Record) {
+    let mut row = vec![0; 4];
+    encode_record(&mut row, record);
+    let crc = crc32fast::hash(&row[4..]);
+    row[..4].copy_from_slice(&crc.to_be_bytes());
+    if row.len() <= CHUNK_BYTES {
+        changes.push((record_key(record, 0), Some(row)));
+        return;
+    }
+    let chunks = row.chunks(CHUNK_BYTES).enumerate();
+    changes.extend(chunks.map(|(n, chunk)| (record_key(record, n), Some(chunk.to_vec()))));
+}
+
+fn delete_record(changes: &mut Changes, record: &Record) {
+    let len = 4 + RECORD_FIXED + record.kv.key.len() + record.kv.value.len();
+    changes.extend((0..len.div_ceil(CHUNK_BYTES)).map(|chunk| (record_key(record, chunk), None)));
+}
+
+/// The state the rows hold, or none if they are incomplete.
+fn read(engine: &dyn Engine, owner: Owner) -> Result<Option<State>, CheckpointError> {
+    let mut reader = Reader::default();
+    let mut result = Ok(());
+    engine.scan(&mut |key, value| {
+        result = reader.row(key, value);
+        result.is_ok()
+    })?;
+    result?;
+    reader.end_record()?;
+    let Some(meta) = reader.meta else { return Ok(None) };
+    if meta.owner != owner {
+        return Err(CheckpointError::Foreign { found: meta.owner });
+    }
+    Ok(Some(reader.collector.finish(meta)?))
+}
+
+#[derive(Default)]
+struct Reader {
+    meta: Option<Meta>,
+    collector: Collector,
+    /// The key of the record under way without its chunk number, and its chunks so far.
+    key: Vec<u8>,
+    record: BytesMut,
+}
+
+impl Reader {
+    fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
+        if key == META {
+            self.meta = Some(Meta::decode(Bytes::copy_from_slice(value))?);
+            return Ok(());
+        }
+        let Some(&tag) = key.first() else { return Err(Damage::new("a row without a key")) };
+        if tag != Tag::Record.byte() {
+            return self.collector.add(tag, opened(Bytes::copy_from_slice(value))?);
+        }
+        let owner = key.split_last_chunk::<2>().map(|(owner, _)| owner).unwrap_or_default();
+        if owner != self.key {
+            self.end_record()?;
+            self.key = owner.to_vec();
+        }
+        self.record.extend_from_slice(value);
+        Ok(())
+    }
+
+    fn end_record(&mut self) -> Result<(), Damage> {
+        if self.record.is_empty() {
+            return Ok(());
+        }
+        let row = opened(self.record.split().freeze())?;
+        self.collector.add(Tag::Record.byte(), row)
+    }
+}
+
+fn opened(mut row: Bytes) -> Result<Bytes, Damage> {
+    let crc = row.try_get_u32()?;
+    if crc32fast::hash(&row) == crc { Ok(row) } else { Err(Damage::new("a checksum does not match")) }
+}

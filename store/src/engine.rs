@@ -1,0 +1,29 @@
+//! Where a checkpoint's rows are kept: an ordered map of bytes with atomic batches.
+//!
+//! `sled` on a disk, `memory` in simulations (sled starts threads of its own).
+
+pub(crate) mod memory;
+pub(crate) mod sled;
+
+/// Why the engine failed. The rows can always be rebuilt from a snapshot and the log.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the checkpoint's storage failed: {0}")]
+pub struct EngineError(pub(crate) String);
+
+/// Rows to set, and rows to delete.
+pub(crate) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// An ordered map of bytes.
+pub(crate) trait Engine: Send + std::fmt::Debug {
+    /// Makes all changes or none.
+    fn write(&mut self, changes: Changes) -> Result<(), EngineError>;
+
+    /// Returns after everything written survives a loss of power.
+    fn sync(&mut self) -> Result<(), EngineError>;
+
+    /// Calls the visitor for each row in order of the keys, until it returns false.
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), EngineError>;
+
+    /// Deletes every row.
+    fn clear(&mut self) -> Result<(), EngineError>;
+}

@@ -1,0 +1,40 @@
+//! Rows in memory, for simulations and tests.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use crate::engine::{Changes, Engine, EngineError};
+
+/// Clones share their rows, as two openings of one directory would.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    rows: Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>,
+}
+
+impl Engine for Memory {
+    fn write(&mut self, changes: Changes) -> Result<(), EngineError> {
+        let mut rows = self.rows.lock();
+        for (key, value) in changes {
+            match value {
+                Some(value) => rows.insert(key, value),
+                None => rows.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), EngineError> {
+        self.rows.lock().iter().all(|(key, value)| visit(key, value));
+        Ok(())
+    }
+
+    fn clear(&mut self) -> Result<(), EngineError> {
+        self.rows.lock().clear();
+        Ok(())
+    }
+}
