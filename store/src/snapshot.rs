@@ -219,6 +219,9 @@ impl SnapshotSink {
         let packed = &rest[..len];
         check_crc(packed, crc)?;
         let raw = zstd::bulk::decompress(packed, raw_len).map_err(|error| Damage(error.to_string()))?;
+        if raw.len() != raw_len {
+            return Err(Damage::new("a block has another length than it says"));
+        }
         self.input.advance(13 + len);
         self.hash.0.update(&raw);
         self.raw.extend_from_slice(&raw);

@@ -450,3 +450,6 @@ impl View {
         &self.state.alarms
     }
 }
+
+#[cfg(test)]
+mod tests;

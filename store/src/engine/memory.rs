@@ -38,3 +38,13 @@ impl Engine for Memory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+impl Memory {
+    /// Loses one record, as a faulty disk would.
+    pub(crate) fn remove_first_record(&self) {
+        let mut rows = self.rows.lock();
+        let first = rows.keys().find(|key| key.first() == Some(&b'r')).cloned();
+        rows.remove(&first.unwrap_or_default());
+    }
+}
