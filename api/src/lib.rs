@@ -9,6 +9,7 @@ pub mod json;
 pub mod names;
 pub mod node;
 pub mod object;
+pub mod patch;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;
