@@ -1,24 +1,38 @@
 //! Kubernetes objects as data: schema tables, object node, codecs, patches, field ownership and kinds.
 //!
 //! Reading order: [`schema`] (what types exist), [`node`] (a value of such a type), [`object`] (a node with its
-//! envelope), [`json`] / [`protobuf`] / [`yaml`] (how it travels), [`stored`] (how it rests). Everything is synchronous
-//! and does no I/O.
+//! envelope), [`json`] / [`protobuf`] / [`yaml`] (how it travels), [`stored`] (how it rests), [`patch`] (how it changes),
+//! [`kind`] (what is special about a kind). Everything is synchronous and does no I/O.
 
+pub mod apps;
+pub mod authentication;
+pub mod authorization;
+pub mod autoscaling;
+pub mod coordination;
+pub mod core;
+pub mod discovery;
 pub mod int_or_string;
 pub mod json;
+pub mod kind;
 pub mod names;
 pub mod node;
 pub mod object;
 pub mod patch;
+pub mod policy;
 pub mod protobuf;
 pub mod quantity;
+pub mod rbac;
 pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod stored;
+pub mod table;
 pub mod time;
 pub mod validation;
 pub mod yaml;
+
+mod kinds;
+mod meta;
 
 pub use node::{Map, Node, Struct};
 pub use object::Object;

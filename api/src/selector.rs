@@ -9,9 +9,11 @@ use crate::names;
 use crate::validation::quoted;
 
 mod fields;
+mod object;
 mod parse;
 
 pub use fields::{FieldSelector, FieldTerm};
+pub use object::check_object;
 
 /// A selector that cannot be read; the text is what the client sees.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

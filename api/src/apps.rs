@@ -1,0 +1,3 @@
+//! The group `apps`: controllers of pods.
+
+pub mod v1;

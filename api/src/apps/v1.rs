@@ -1,0 +1,6 @@
+//! Version 1 of the group.
+
+pub mod deployment;
+pub mod replica_set;
+
+mod workload;

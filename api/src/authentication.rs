@@ -1,0 +1,3 @@
+//! The group `authentication.k8s.io`: who somebody is.
+
+pub mod v1;

@@ -1,0 +1,3 @@
+//! The group `authorization.k8s.io`: whether somebody may do something.
+
+pub mod v1;

@@ -1,0 +1,3 @@
+//! The group `autoscaling`: how many there should be.
+
+pub mod v1;

@@ -1,0 +1,3 @@
+//! The group `coordination.k8s.io`: who holds what, and who is alive.
+
+pub mod v1;

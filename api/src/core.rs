@@ -1,0 +1,3 @@
+//! The core group, whose API paths begin with `/api`.
+
+pub mod v1;

@@ -1,0 +1,35 @@
+//! The table of all kinds that are served as resources of their own.
+
+use crate::kind::Kind;
+use crate::{apps, authentication, authorization, coordination, core, discovery, rbac};
+
+/// All kinds, sorted by group, version and plural.
+pub static KINDS: &[&Kind] = &[
+    &core::v1::binding::KIND,
+    &core::v1::config_map::KIND,
+    &core::v1::endpoints::KIND,
+    &core::v1::event::KIND,
+    &core::v1::namespace::KIND,
+    &core::v1::node::KIND,
+    &core::v1::pod::KIND,
+    &core::v1::secret::KIND,
+    &core::v1::service_account::KIND,
+    &core::v1::service::KIND,
+    &apps::v1::deployment::KIND,
+    &apps::v1::replica_set::KIND,
+    &authentication::v1::self_subject_review::KIND,
+    &authentication::v1::token_review::KIND,
+    &authorization::v1::local_subject_access_review::KIND,
+    &authorization::v1::self_subject_access_review::KIND,
+    &authorization::v1::self_subject_rules_review::KIND,
+    &authorization::v1::subject_access_review::KIND,
+    &coordination::v1::lease::KIND,
+    &discovery::v1::endpoint_slice::KIND,
+    &rbac::v1::cluster_role_binding::KIND,
+    &rbac::v1::cluster_role::KIND,
+    &rbac::v1::role_binding::KIND,
+    &rbac::v1::role::KIND,
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! The group `policy`: what may be taken away.
+
+pub mod v1;
