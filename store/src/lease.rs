@@ -162,6 +162,8 @@ impl Leases {
 pub struct LeaseClock {
     seen: Leases,
     deadlines: BTreeMap<i64, Instant>,
+    /// Leases that ran out and whose revocation is under way: they cannot be renewed any more.
+    ending: BTreeSet<i64>,
     order: BTreeSet<(Instant, i64)>,
 }
 
@@ -198,6 +200,7 @@ impl LeaseClock {
     }
 
     fn disarm(&mut self, id: i64) {
+        self.ending.remove(&id);
         if let Some(deadline) = self.deadlines.remove(&id) {
             self.order.remove(&(deadline, id));
         }
@@ -206,17 +209,20 @@ impl LeaseClock {
     /// Renews the lease, and returns its time to live, unless it does not exist or has run out.
     pub fn renew(&mut self, id: i64, now: Instant) -> Option<i64> {
         let lease = self.seen.get(id)?;
-        if self.deadlines.get(&id).is_some_and(|deadline| *deadline <= now) {
-            // Its revocation is on the way: answering would promise what cannot be kept.
+        // Renewing a lease whose revocation is on the way would promise what cannot be kept.
+        if self.ending.contains(&id) || self.deadlines.get(&id).is_some_and(|deadline| *deadline <= now) {
             return None;
         }
         self.arm(lease, now);
         Some(lease.ttl)
     }
 
-    /// The whole seconds a lease has left; below zero when its revocation is due.
+    /// The whole seconds a lease has left.
     pub fn remaining(&self, id: i64, now: Instant) -> Option<i64> {
         let lease = self.seen.get(id)?;
+        if self.ending.contains(&id) {
+            return Some(0);
+        }
         let left = self.deadlines.get(&id).map(|deadline| deadline.saturating_duration_since(now));
         Some(left.map_or(lease.ttl, |left| i64::try_from(left.as_secs()).unwrap_or(i64::MAX)))
     }
@@ -226,8 +232,9 @@ impl LeaseClock {
         self.order.iter().take_while(|(deadline, _)| *deadline <= now).take(limit).map(|(_, id)| *id).collect()
     }
 
-    /// Puts off the lease's end: its revocation has been proposed, or could not be.
+    /// The lease's revocation has been proposed: it is not expired again before the time given.
     pub fn retry_at(&mut self, id: i64, at: Instant) {
+        self.ending.insert(id);
         if let Some(deadline) = self.deadlines.insert(id, at) {
             self.order.remove(&(deadline, id));
             self.order.insert((at, id));
@@ -237,5 +244,55 @@ impl LeaseClock {
     /// When the next lease runs out.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.order.first().map(|(deadline, _)| *deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::raftpb::{Command, command::Body};
+
+    use super::*;
+    use crate::state_machine::StateMachine;
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    fn grant(machine: &StateMachine, index: u64, id: i64, ttl: i64) {
+        let body = Some(Body::LeaseGrant(LeaseGrantRequest { id, ttl }));
+        machine.apply(1, index, &Command { body, ..Command::default() }).unwrap();
+    }
+
+    #[test]
+    fn a_lease_ends_when_it_is_not_renewed_and_cannot_be_renewed_after() {
+        let (machine, start) = (StateMachine::new(), Instant::now());
+        let mut clock = LeaseClock::new(&machine.view(), start);
+        grant(&machine, 1, 7, 10);
+        grant(&machine, 2, 8, 10);
+        clock.observe(&machine.view(), start);
+        assert_eq!(clock.next_deadline(), Some(after(start, 10)));
+        assert_eq!(clock.renew(7, after(start, 9)), Some(10));
+        assert_eq!(clock.renew(99, start), None);
+        assert_eq!(clock.expired(after(start, 10), 9), [8]);
+        assert_eq!(clock.renew(8, after(start, 10)), None);
+        clock.retry_at(8, after(start, 12));
+        assert_eq!(clock.renew(8, after(start, 11)), None);
+        assert_eq!((clock.remaining(7, after(start, 12)), clock.remaining(8, after(start, 11))), (Some(7), Some(0)));
+        assert_eq!(clock.expired(after(start, 30), 9), [8, 7]);
+        assert_eq!(clock.expired(after(start, 30), 1), [8]);
+    }
+
+    #[test]
+    fn a_new_leader_starts_with_full_times_and_forgets_what_is_revoked() {
+        let (machine, start) = (StateMachine::new(), Instant::now());
+        grant(&machine, 1, 7, 10);
+        grant(&machine, 2, 8, i64::MAX / 4);
+        assert!(machine.view().lease(8).is_none(), "a time to live beyond etcd's limit");
+        let mut clock = LeaseClock::new(&machine.view(), after(start, 60));
+        assert_eq!(clock.remaining(7, after(start, 60)), Some(10));
+        let body = Some(Body::LeaseRevoke(proto::etcdserverpb::LeaseRevokeRequest { id: 7 }));
+        machine.apply(1, 3, &Command { body, ..Command::default() }).unwrap();
+        clock.observe(&machine.view(), after(start, 61));
+        assert_eq!((clock.remaining(7, start), clock.next_deadline()), (None, None));
     }
 }

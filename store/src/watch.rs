@@ -107,12 +107,14 @@ impl Hub {
     }
 
     pub(crate) fn watch(self: &Arc<Self>, range: WatchRange) -> WatchStream {
-        let next = if range.start_revision > 0 { range.start_revision } else { self.view().revision() + 1 };
+        let seen = self.view().revision();
+        let next = if range.start_revision > 0 { range.start_revision } else { seen + 1 };
         WatchStream {
             range: KeyRange::new(range.key, range.range_end),
             no_put: range.no_put,
             no_delete: range.no_delete,
             next,
+            seen,
             progress: range.progress.map(|every| Progress { every, due: None, told: 0 }),
             signal: self.signal.subscribe(),
             hub: Arc::clone(self),
@@ -163,6 +165,8 @@ pub struct WatchStream {
     no_delete: bool,
     /// The first revision not looked at.
     next: i64,
+    /// The newest revision at the last look: a watch of the future has not reached its start.
+    seen: i64,
     progress: Option<Progress>,
 }
 
@@ -198,7 +202,7 @@ impl WatchStream {
             changed = self.signal.changed() => stopped(changed).map(|()| None),
             () = tokio::time::sleep_until(due) => {
                 progress.due = None;
-                let reached = self.next - 1;
+                let reached = self.next.min(self.seen + 1) - 1;
                 Ok((std::mem::replace(&mut progress.told, reached) < reached).then_some(reached))
             }
         }
@@ -207,6 +211,7 @@ impl WatchStream {
     /// Looks once, without waiting.
     pub fn step(&mut self) -> Result<Step, Error> {
         let view = self.hub.view();
+        self.seen = view.revision();
         if self.next < view.compacted() {
             return Err(Error::Compacted { compact_revision: view.compacted() });
         }
@@ -249,7 +254,7 @@ impl WatchStream {
 
     /// Every event of the range up to this revision has been delivered.
     pub fn reached(&self) -> i64 {
-        self.next - 1
+        self.next.min(self.seen + 1) - 1
     }
 
     /// The watch as a stream that ends after an error.

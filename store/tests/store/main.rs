@@ -1,0 +1,3 @@
+//! The store as others see it.
+
+mod scripts;
