@@ -12,8 +12,8 @@ mod scan;
 
 pub(crate) use decode::same_as_absent;
 pub use decode::{Decoded, Options, Problem, TypeMeta, decode, decode_struct, peek_type_meta};
+pub(crate) use encode::{absent_is_omitted, omitted, push_int};
 pub use encode::{encode, encode_struct, pretty, write_node, write_object, write_string, write_struct};
-pub(crate) use encode::{push_int, struct_like};
 pub(crate) use scalar::{check_quantity, format_duration, format_time, parse_duration, parse_time};
 pub(crate) use scan::{Scanner, compact};
 

@@ -14,6 +14,7 @@ pub mod discovery;
 pub mod int_or_string;
 pub mod json;
 pub mod kind;
+pub mod managed_fields;
 pub mod names;
 pub mod node;
 pub mod object;

@@ -5,6 +5,7 @@
 //! absence are the same thing; decoding keeps only absence. Accessors take JSON names; a dotted path descends through
 //! structs, maps and (by number) lists. Names are checked against the schema, never silently invented.
 
+use crate::json::same_as_absent;
 use crate::schema::{FieldDef, FieldKind, Type};
 
 mod convert;
@@ -145,6 +146,15 @@ impl Struct {
             }
         };
         &mut self.fields[position].1
+    }
+
+    /// Drops zeros that Go cannot tell from absence, here and below.
+    pub fn drop_zeros(&mut self) {
+        let ty = self.ty;
+        self.fields.retain_mut(|(index, node)| {
+            node.drop_zeros();
+            !same_as_absent(&ty.fields[usize::from(*index)], node)
+        });
     }
 
     /// Calls `visit` with every quantity below, skipping types that cannot hold one.
@@ -409,6 +419,15 @@ impl Node {
             Self::Struct(value) => value.get_mut(name),
             Self::Map(map) => map.get_mut(name),
             _ => None,
+        }
+    }
+
+    fn drop_zeros(&mut self) {
+        match self {
+            Self::Struct(value) => value.drop_zeros(),
+            Self::List(items) => items.iter_mut().for_each(Self::drop_zeros),
+            Self::Map(map) => map.entries.iter_mut().for_each(|(_, value)| value.drop_zeros()),
+            _ => {}
         }
     }
 

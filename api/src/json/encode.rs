@@ -72,7 +72,7 @@ fn write_name(out: &mut Vec<u8>, name: &str) {
 }
 
 /// Kinds that are structs in Go, on which `omitempty` has no effect.
-pub(crate) fn struct_like(kind: &FieldKind) -> bool {
+fn struct_like(kind: &FieldKind) -> bool {
     matches!(
         kind,
         FieldKind::Struct(_)
@@ -85,11 +85,13 @@ pub(crate) fn struct_like(kind: &FieldKind) -> bool {
     )
 }
 
-fn omitted(field: &FieldDef, node: &Node) -> bool {
+/// Whether a present value is left out of the text, as if it were absent.
+pub(crate) fn omitted(field: &FieldDef, node: &Node) -> bool {
     field.omit_empty && !field.pointer && !struct_like(&field.kind) && node.is_zero()
 }
 
-fn absent_is_omitted(field: &FieldDef) -> bool {
+/// Whether an absent field is left out of the text; otherwise its zero value stands there.
+pub(crate) fn absent_is_omitted(field: &FieldDef) -> bool {
     field.omit_zero || field.omit_empty && (field.pointer || !struct_like(&field.kind))
 }
 
