@@ -1,7 +1,12 @@
 //! The node agent: kubelet, container runtime, pod network.
 
-mod files;
-pub mod network;
 pub mod cgroup;
+mod config;
+mod files;
 pub mod image;
+pub mod network;
+mod pod;
+mod reflector;
 pub mod runtime;
+
+pub use config::{Config, ServerTls};

@@ -1,0 +1,64 @@
+//! What a worker remembers of its pod between two rounds. Losing it (a restart of the agent) costs a repeated signal or
+//! a shorter back-off, nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::restart_backoff::Backoff;
+
+/// The memory of one worker.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    /// When the pod as a whole began to stop.
+    pub(crate) stopping_since: Option<Timestamp>,
+    /// Containers that were asked to stop, by id.
+    pub(crate) stops: BTreeMap<String, Stop>,
+    /// Restarts of containers, by name.
+    pub(crate) restarts: Backoff,
+    /// Failed pulls, by image.
+    pub(crate) pulls: Backoff,
+    /// What kept a container from starting the last time, by name.
+    pub(crate) failures: BTreeMap<String, Failure>,
+    /// What kept the sandbox from being made the last time.
+    pub(crate) sandbox_failure: Option<Failure>,
+    /// Running containers whose liveness or startup probe has failed, by id.
+    pub(crate) unhealthy: BTreeSet<String>,
+    /// What the probes say of running containers, by id.
+    pub(crate) probes: BTreeMap<String, ProbeState>,
+    /// The words that ended containers left behind, by id.
+    pub(crate) messages: BTreeMap<String, String>,
+    /// The pod as a whole has failed: reason and message.
+    pub(crate) failed: Option<(String, String)>,
+    /// Nothing of the pod is left on the node.
+    pub(crate) torn_down: bool,
+}
+
+/// A container that was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stop {
+    /// When it got its signal.
+    pub(crate) signalled_at: Timestamp,
+    /// When it was killed, if it did not obey.
+    pub(crate) killed_at: Option<Timestamp>,
+}
+
+/// Something that did not work and is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) reason: String,
+    pub(crate) message: String,
+    /// What is shown once the failure is no news any more, while the next try is waited for.
+    pub(crate) waiting: Option<(String, String)>,
+    pub(crate) at: Timestamp,
+    pub(crate) retry_at: Timestamp,
+}
+
+/// What the probes of one running container say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProbeState {
+    /// The startup probe has succeeded, or there is none.
+    pub(crate) started: bool,
+    /// The readiness probe succeeds, or there is none.
+    pub(crate) ready: bool,
+}
