@@ -8,5 +8,6 @@ pub mod network;
 mod pod;
 mod reflector;
 pub mod runtime;
+mod volumes;
 
 pub use config::{Config, ServerTls};
