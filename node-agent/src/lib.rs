@@ -4,10 +4,13 @@ pub mod cgroup;
 mod config;
 mod files;
 pub mod image;
+mod lease;
 pub mod network;
+mod node_status;
 mod pod;
 mod reflector;
 pub mod runtime;
+mod server;
 mod volumes;
 
 pub use config::{Config, ServerTls};

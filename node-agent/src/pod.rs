@@ -21,6 +21,7 @@ pub(crate) mod runs;
 pub(crate) mod security;
 pub(crate) mod service_environment;
 pub(crate) mod status;
+pub(crate) mod table;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 

@@ -162,8 +162,10 @@ mod tests {
     }
 
     const LIST: &str = r#"{"kind":"NodeList","apiVersion":"v1","metadata":{"resourceVersion":"5"},"items":[{"metadata":{"name":"a"}}]}"#;
-    const ADDED: &str = r#"{"type":"ADDED","object":{"kind":"Node","apiVersion":"v1","metadata":{"name":"b","resourceVersion":"7"}}}"#;
-    const GONE: &str = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"too old","reason":"Expired","code":410}"#;
+    const ADDED: &str =
+        r#"{"type":"ADDED","object":{"kind":"Node","apiVersion":"v1","metadata":{"name":"b","resourceVersion":"7"}}}"#;
+    const GONE: &str =
+        r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"too old","reason":"Expired","code":410}"#;
 
     #[tokio::test]
     async fn resumes_where_it_stopped_and_lists_again_when_too_old() {

@@ -62,7 +62,11 @@ fn lines(map: Option<&std::collections::BTreeMap<String, String>>) -> String {
 }
 
 /// The value of a `resourceFieldRef`, in units of its divisor, rounded up.
-pub(crate) fn resource(container: &Container, facts: &Facts, of: &ResourceFieldSelector) -> Result<String, ConfigError> {
+pub(crate) fn resource(
+    container: &Container,
+    facts: &Facts,
+    of: &ResourceFieldSelector,
+) -> Result<String, ConfigError> {
     let resources = container.resources.as_ref();
     let limits = resources.and_then(|resources| resources.limits.as_ref());
     let requests = resources.and_then(|resources| resources.requests.as_ref());
@@ -79,11 +83,8 @@ pub(crate) fn resource(container: &Container, facts: &Facts, of: &ResourceFieldS
     };
     let divisor = of.divisor.as_ref().and_then(|divisor| divisor.0.parse::<Quantity>().ok());
     let divisor = divisor.filter(|divisor| !divisor.is_zero()).unwrap_or(Quantity::from_units(1));
-    let (value, divisor) = if name == "cpu" {
-        (value.milli_value(), divisor.milli_value())
-    } else {
-        (value.value(), divisor.value())
-    };
+    let (value, divisor) =
+        if name == "cpu" { (value.milli_value(), divisor.milli_value()) } else { (value.value(), divisor.value()) };
     Ok(value.max(0).unsigned_abs().div_ceil(divisor.max(1).unsigned_abs()).to_string())
 }
 

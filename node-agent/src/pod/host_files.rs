@@ -84,8 +84,7 @@ pub(crate) fn resolv_conf(pod: &Pod, cluster: &ClusterDns, node_file: &str) -> S
         _ => {
             let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
             let domain = &cluster.domain;
-            let mut searches =
-                vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
+            let mut searches = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
             searches.extend(node.searches);
             Resolver {
                 servers: cluster.servers.iter().map(ToString::to_string).collect(),
@@ -198,7 +197,8 @@ mod tests {
 
     #[test]
     fn hostnames_are_cut() {
-        let long: Pod = serde_json::from_value(json!({ "metadata": { "name": format!("{}-x", "a".repeat(62)) } })).unwrap();
+        let long: Pod =
+            serde_json::from_value(json!({ "metadata": { "name": format!("{}-x", "a".repeat(62)) } })).unwrap();
         assert_eq!(hostname(&long), "a".repeat(62));
     }
 }

@@ -141,7 +141,8 @@ fn exit_code(status: &ContainerStatus) -> Option<i32> {
 /// The body of a strategic merge patch that brings `old` to `new`, or `None` when they are equal. The uid makes the
 /// server refuse it for another pod of the same name.
 pub(crate) fn patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
-    let (Ok(Value::Object(old)), Ok(Value::Object(new))) = (serde_json::to_value(old), serde_json::to_value(new)) else {
+    let (Ok(Value::Object(old)), Ok(Value::Object(new))) = (serde_json::to_value(old), serde_json::to_value(new))
+    else {
         return None;
     };
     let mut changed = Map::new();

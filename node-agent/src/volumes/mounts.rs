@@ -117,11 +117,15 @@ mod tests {
     #[test]
     fn sub_paths_are_made_and_stay_inside() {
         let dir = tempfile::tempdir().unwrap();
-        let found = mounts(json!({ "name": "data", "mountPath": "/d", "subPathExpr": "a/$(POD)" }), dir.path()).unwrap();
+        let found =
+            mounts(json!({ "name": "data", "mountPath": "/d", "subPathExpr": "a/$(POD)" }), dir.path()).unwrap();
         assert_eq!(found[0].source, dir.path().canonicalize().unwrap().join("a/web-0"));
         std::os::unix::fs::symlink("/etc", dir.path().join("out")).unwrap();
         for path in ["../x", "/etc", "out", "out/x"] {
-            assert!(mounts(json!({ "name": "data", "mountPath": "/d", "subPath": path }), dir.path()).is_err(), "{path}");
+            assert!(
+                mounts(json!({ "name": "data", "mountPath": "/d", "subPath": path }), dir.path()).is_err(),
+                "{path}"
+            );
         }
     }
 }

@@ -35,8 +35,13 @@ pub(super) fn conditions(view: &View, statuses: &Statuses, phase: &str, now: Tim
     let containers_ready = containers_ready(statuses, phase);
     let ready = ready(view, &containers_ready, phase);
     let mut conditions = view.previous.conditions.clone().unwrap_or_default();
-    let verdicts =
-        [has_sandbox(view), initialized(view, statuses, phase), ready, containers_ready, Verdict::holds("PodScheduled")];
+    let verdicts = [
+        has_sandbox(view),
+        initialized(view, statuses, phase),
+        ready,
+        containers_ready,
+        Verdict::holds("PodScheduled"),
+    ];
     for verdict in verdicts {
         apply(&mut conditions, verdict, view.pod.metadata.generation, now);
     }
@@ -117,15 +122,16 @@ fn ready(view: &View, containers: &Verdict, phase: &str) -> Verdict {
     }
     let known = view.previous.conditions.as_deref().unwrap_or_default();
     let gates = view.pod.spec.as_ref().and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default();
-    let api_known =
-        view.pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let api_known = view.pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let closed: Vec<String> = gates
         .iter()
         .filter(|gate| {
             let open = |c: &PodCondition| c.type_ == gate.condition_type && c.status == "True";
             !known.iter().chain(api_known).any(open)
         })
-        .map(|gate| format!("corresponding condition of pod readiness gate \"{}\" does not exist.", gate.condition_type))
+        .map(|gate| {
+            format!("corresponding condition of pod readiness gate \"{}\" does not exist.", gate.condition_type)
+        })
         .collect();
     let is_deleted = phase == "Running" && view.gone;
     if closed.is_empty() && !is_deleted {

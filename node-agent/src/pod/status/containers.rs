@@ -35,8 +35,7 @@ fn status(view: &View, plan: &Plan, container: &Container, is_init: bool) -> Sta
         ..Status::default()
     });
     let latest = runs::records(view.sandbox, name).max_by_key(|record| record.attempt);
-    status.restart_count =
-        i32::try_from(runs::restart_count(view.sandbox, view.previous, name)).unwrap_or(i32::MAX);
+    status.restart_count = i32::try_from(runs::restart_count(view.sandbox, view.previous, name)).unwrap_or(i32::MAX);
     status.ready = false;
     status.started = Some(false);
     match latest.map(|record| (record, &record.state)) {
@@ -78,7 +77,12 @@ fn identity(record: &ContainerStatus, status: &mut Status) {
 fn readiness(view: &View, container: &Container, record: &ContainerStatus, is_init: bool, status: &mut Status) {
     let probes = view.memory.probes.get(&record.id);
     let (started, ready) = probes.map_or_else(
-        || (container.startup_probe.is_none(), container.readiness_probe.is_none() && container.startup_probe.is_none()),
+        || {
+            (
+                container.startup_probe.is_none(),
+                container.readiness_probe.is_none() && container.startup_probe.is_none(),
+            )
+        },
         |probes| (probes.started, probes.started && probes.ready),
     );
     status.started = Some(started);
