@@ -10,6 +10,7 @@ mod rows;
 mod session;
 pub mod snapshot;
 pub mod state_machine;
+mod wal;
 pub mod watch;
 
 pub use error::Error;

@@ -1,0 +1,77 @@
+//! What a store needs to start.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// How a member begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Creates a cluster of one member in an empty directory.
+    Init,
+    /// Waits, in an empty directory, to be contacted by the cluster that has added it.
+    Join,
+    /// Goes on from its directory alone.
+    Restart,
+}
+
+/// Certificates as PEM, all of the store's own authority.
+#[derive(Clone)]
+pub struct Tls {
+    /// The authority, or several during a rotation.
+    pub ca_pem: String,
+    /// This member's certificate chain.
+    pub cert_pem: String,
+    /// Its key.
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+/// The pace of the group. A follower campaigns when it has not heard of a leader for `election_max` and a random time
+/// between the two bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two heartbeats; at least three round trips.
+    pub heartbeat: Duration,
+    /// At least three times the larger of heartbeat and the 99th percentile of a flush.
+    pub election_min: Duration,
+    /// Also the leader's lease.
+    pub election_max: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self { heartbeat: ms(40), election_min: ms(100), election_max: ms(200) }
+    }
+}
+
+/// One member.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Holds everything the member keeps; created when missing.
+    pub dir: PathBuf,
+    /// Drawn once per cluster.
+    pub cluster_id: u64,
+    /// Drawn once per member, never used again for another.
+    pub member_id: u64,
+    /// For people.
+    pub name: String,
+    /// Where members listen to each other.
+    pub peer_listen: SocketAddr,
+    /// Where etcd clients are served.
+    pub client_listen: SocketAddr,
+    /// `https://host:port` at which other members reach this one.
+    pub peer_url: String,
+    /// `https://host:port` at which clients reach this one.
+    pub client_url: String,
+    /// Certificates of the store's authority.
+    pub tls: Tls,
+    /// How the member begins.
+    pub start: Start,
+    /// The pace of the group.
+    pub timing: Timing,
+}

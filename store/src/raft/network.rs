@@ -1,0 +1,236 @@
+//! Calls to other members on behalf of openraft.
+//!
+//! A follower gets one bidirectional stream: many append requests are on their way at once, answers come back in their order.
+
+use std::{future::Future, io, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use openraft::{
+    AnyError, RaftNetworkFactory, RaftNetworkV2,
+    alias::{SnapshotOf, VoteOf},
+    base::{BoxFuture, BoxStream},
+    errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
+    network::{Backoff, RPCOption},
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+};
+use proto::raftpb::{Frame, SnapshotChunk, raft_client::RaftClient};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tonic::{Request, Streaming, transport::Channel};
+
+use super::{
+    codec,
+    state_machine::{SnapshotData, SnapshotSource},
+    type_config::{MemberInfo, SnapshotMeta, Types, Vote},
+};
+use crate::peers::{PeerError, Peers, Traffic};
+
+/// A stream on which no answer comes for this long while requests are outstanding is given up.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between attempts to reach a member that is not there.
+const BACKOFF_MS: [u64; 5] = [10, 20, 50, 100, 200];
+
+/// What a frame of `Call` holds. The numbers are on the wire: keep them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum CallKind {
+    Vote = 1,
+    PreVote = 2,
+    TransferLeader = 3,
+    Append = 4,
+}
+
+impl CallKind {
+    pub(super) fn from_number(number: u32) -> Option<Self> {
+        [Self::Vote, Self::PreVote, Self::TransferLeader, Self::Append].into_iter().find(|kind| *kind as u32 == number)
+    }
+}
+
+/// The first chunk of a snapshot.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SnapshotHeader {
+    pub(super) vote: Vote,
+    pub(super) meta: SnapshotMeta,
+}
+
+fn unreachable(error: &(impl std::error::Error + 'static)) -> RPCError<Types> {
+    RPCError::Unreachable(Unreachable::new(error))
+}
+
+fn broken(error: &(impl std::error::Error + 'static)) -> RPCError<Types> {
+    RPCError::Network(NetworkError::new(error))
+}
+
+/// Makes the connections openraft asks for.
+pub(crate) struct Network {
+    peers: Peers,
+}
+
+impl Network {
+    pub(crate) fn new(peers: Peers) -> Self {
+        Self { peers }
+    }
+
+    fn peer(&self, id: u64, info: &MemberInfo, traffic: Traffic) -> Peer {
+        Peer { id, client: self.peers.client(id, info, traffic) }
+    }
+}
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, id: u64, info: &MemberInfo) -> Peer {
+        self.peer(id, info, Traffic::Bulk)
+    }
+
+    async fn new_heartbeat_client(&mut self, id: u64, info: &MemberInfo) -> Peer {
+        self.peer(id, info, Traffic::Control)
+    }
+}
+
+/// One member, as openraft calls it.
+pub(crate) struct Peer {
+    id: u64,
+    client: Result<RaftClient<Channel>, PeerError>,
+}
+
+impl Peer {
+    fn client(&self) -> Result<RaftClient<Channel>, RPCError<Types>> {
+        self.client.as_ref().cloned().map_err(|error| RPCError::Unreachable(Unreachable::from_string(error)))
+    }
+
+    async fn call(&self, kind: CallKind, body: Bytes, option: &RPCOption) -> Result<Bytes, RPCError<Types>> {
+        let mut request = Request::new(Frame { kind: kind as u32, body });
+        request.set_timeout(option.hard_ttl());
+        let answer = self.client()?.call(request).await.map_err(|status| unreachable(&status))?;
+        Ok(answer.into_inner().body)
+    }
+
+    async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        kind: CallKind,
+        question: &Q,
+        option: &RPCOption,
+    ) -> Result<A, RPCError<Types>> {
+        let body = serde_json::to_vec(question).map_err(|error| broken(&error))?;
+        let answer = self.call(kind, body.into(), option).await?;
+        serde_json::from_slice(&answer).map_err(|error| broken(&error))
+    }
+
+    async fn send_snapshot(&self, header: SnapshotHeader, source: SnapshotSource) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
+        let header = serde_json::to_vec(&header).map_err(|error| broken(&error))?;
+        let (failure, failed) = tokio::sync::oneshot::channel();
+        let mut failure = Some(failure);
+        let blocks = source.blocks().scan((), move |(), block| {
+            // A block that cannot be produced ends the stream early; the receiver misses the trailer and discards it all.
+            let block = block.map(|data| SnapshotChunk { data });
+            std::future::ready(block.map_err(|error| failure.take().map(|failure| failure.send(error))).ok())
+        });
+        let chunks = stream::once(std::future::ready(SnapshotChunk { data: header.into() })).chain(blocks);
+        let answer = self.client()?.install_snapshot(chunks).await;
+        if let Some(Ok(error)) = failed.now_or_never() {
+            return Err(broken(&error));
+        }
+        let answer = answer.map_err(|status| unreachable(&status))?.into_inner();
+        serde_json::from_slice(&answer.body).map_err(|error| broken(&error))
+    }
+}
+
+/// The answers of one stream, until the first that ends it.
+fn answers(stream: Streaming<Frame>) -> impl Stream<Item = Result<StreamAppendResult<Types>, RPCError<Types>>> {
+    stream::unfold(Some(stream), |state| async move {
+        let mut stream = state?;
+        let answer = match tokio::time::timeout(IDLE_TIMEOUT, stream.message()).await {
+            Ok(Ok(None)) => return None,
+            Ok(Ok(Some(frame))) => codec::decode_answer(frame.body).map_err(|error| broken(&error)),
+            Ok(Err(status)) => Err(unreachable(&status)),
+            Err(elapsed) => Err(broken(&elapsed)),
+        };
+        let goes_on = matches!(answer, Ok(Ok(_)));
+        Some((answer, goes_on.then_some(stream)))
+    })
+}
+
+impl RaftNetworkV2<Types> for Peer {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let body = codec::encode_append(&request).map_err(|error| broken(&error))?;
+        let answer = self.call(CallKind::Append, body, &option).await?;
+        serde_json::from_slice(&answer).map_err(|error| broken(&error))
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let id = self.id;
+            let frames = input.map(|request| codec::encode_append(&request)).scan((), move |(), body| {
+                let frame = body.map(|body| Frame { kind: CallKind::Append as u32, body });
+                std::future::ready(frame.inspect_err(|error| tracing::error!(member = id, %error, "cannot encode entries")).ok())
+            });
+            let call = self.client()?;
+            let opened = tokio::time::timeout(IDLE_TIMEOUT, async move { { let mut call = call; call.append(frames).await } }).await;
+            let stream = opened.map_err(|elapsed| unreachable(&elapsed))?.map_err(|status| unreachable(&status))?;
+            Ok(Box::pin(answers(stream.into_inner())) as BoxStream<'s, _>)
+        })
+    }
+
+    async fn vote(&mut self, request: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask(CallKind::Vote, &request, &option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask(CallKind::PreVote, &request, &option).await
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        self.ask(CallKind::TransferLeader, &request, &option).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: VoteOf<Types>,
+        snapshot: SnapshotOf<Types, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let SnapshotData::Source(source) = snapshot.snapshot else {
+            let error = io::Error::other("a received snapshot is not sent on");
+            return Err(StreamingError::Network(NetworkError::new(&error)));
+        };
+        let header = SnapshotHeader { vote, meta: snapshot.meta };
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_snapshot(header, source) => sent.map_err(|error| match error {
+                RPCError::Unreachable(error) => StreamingError::Unreachable(error),
+                error => StreamingError::Network(NetworkError::new(&AnyError::error(error))),
+            }),
+        }
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        let last = BACKOFF_MS[BACKOFF_MS.len() - 1];
+        Some(Backoff::new(BACKOFF_MS.into_iter().chain(std::iter::repeat(last)).map(Duration::from_millis)))
+    }
+}

@@ -1,0 +1,305 @@
+//! The one thread that writes: it takes everything that waits, writes it at once and flushes once.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Done, Entry, Identity, Options, Position, Shared, Vote, WalError,
+    index::Location,
+    preparer::{Preparer, Spare},
+    record::{self, Place, Record},
+    recovery::Tail,
+    segment::{SEGMENT_HEADER, Segment, SegmentHeader, path_of},
+};
+
+/// One write holds about this much at most, so that its flush stays short.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+const PAGE: u64 = 4096;
+
+/// What the writer is asked to do.
+pub(super) enum Job {
+    Append { entries: Vec<Entry>, done: Done },
+    Vote { vote: Vote, done: oneshot::Sender<io::Result<()>> },
+    Committed(Position),
+    Truncate(Option<Position>),
+    Purge(Position),
+    Stop,
+}
+
+enum Completion {
+    Append(Done),
+    Vote(oneshot::Sender<io::Result<()>>),
+}
+
+impl Completion {
+    fn succeed(self) {
+        match self {
+            Self::Append(done) => done(Ok(())),
+            // The one who asked may have given up; the vote stands all the same.
+            Self::Vote(done) => drop(done.send(Ok(()))),
+        }
+    }
+}
+
+/// The segment written to.
+struct Active {
+    sequence: u64,
+    segment: Arc<Segment>,
+    offset: u64,
+    length: u64,
+}
+
+pub(super) struct Writer {
+    dir: PathBuf,
+    identity: Identity,
+    options: Options,
+    shared: Arc<Shared>,
+    preparer: Preparer,
+    active: Active,
+    batch: u64,
+    crc: u32,
+    highest: BTreeMap<u64, Option<u64>>,
+    next_length: u64,
+    // What a new segment begins with, so that the older ones hold nothing but entries.
+    vote: Option<Vote>,
+    committed: Option<Position>,
+    purged: Option<Position>,
+    // The batch being gathered.
+    records: Vec<Record>,
+    completions: Vec<Completion>,
+    must_flush: bool,
+    committed_changed: bool,
+    stop: bool,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        dir: &Path,
+        identity: Identity,
+        options: Options,
+        tail: Option<Tail>,
+        shared: Arc<Shared>,
+    ) -> Result<Self, WalError> {
+        let io = |source| WalError::io(dir, source);
+        let mut preparer = Preparer::start(dir).map_err(io)?;
+        let first = options.segment_bytes_first;
+        let (active, batch, crc, highest) = match tail {
+            Some(tail) => {
+                let Tail { sequence, segment, offset, length, batch, crc, highest } = tail;
+                (Active { sequence, segment, offset, length }, batch, crc, highest)
+            }
+            None => {
+                let spare = preparer.take(first).map_err(io)?;
+                let header = SegmentHeader { identity, sequence: 1, salt: rand::random(), previous: 0, batch: 1 };
+                let active = install(dir, spare, header).map_err(io)?;
+                shared.index.lock().add_segment(1, active.segment.clone());
+                (active, 0, 0, BTreeMap::from([(1, None)]))
+            }
+        };
+        let next_length = (active.length * 2).clamp(first, options.segment_bytes_max);
+        let (vote, committed, purged) = {
+            let index = shared.index.lock();
+            (index.vote, index.committed, index.purged)
+        };
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            identity,
+            options,
+            shared,
+            preparer,
+            active,
+            batch,
+            crc,
+            highest,
+            next_length,
+            vote,
+            committed,
+            purged,
+            records: Vec::new(),
+            completions: Vec::new(),
+            must_flush: false,
+            committed_changed: false,
+            stop: false,
+            buffer: Vec::new(),
+        })
+    }
+
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        while !self.stop {
+            let Some(job) = queue.blocking_recv() else { break };
+            let mut bytes = self.gather(job);
+            while bytes < BATCH_BYTES_MAX
+                && let Ok(job) = queue.try_recv()
+            {
+                bytes += self.gather(job);
+            }
+            if self.must_flush || self.stop {
+                self.write_or_die();
+            }
+        }
+    }
+
+    /// After a failed write or flush nobody knows what the disk holds; only a restart reads it anew.
+    fn write_or_die(&mut self) {
+        if let Err(error) = self.write() {
+            let path = self.active.segment.path.display();
+            tracing::error!(%path, %error, "the log cannot be written; ending the process, since nothing after this would be durable");
+            std::process::abort();
+        }
+    }
+
+    fn gather(&mut self, job: Job) -> usize {
+        let first = self.records.len();
+        match job {
+            Job::Append { entries, done } => {
+                self.must_flush = true;
+                self.records.extend(entries.into_iter().map(Record::Entry));
+                self.completions.push(Completion::Append(done));
+            }
+            Job::Vote { vote, done } => {
+                self.must_flush = true;
+                self.vote = Some(vote);
+                self.records.push(Record::Vote(vote));
+                self.completions.push(Completion::Vote(done));
+            }
+            Job::Committed(position) => {
+                self.committed_changed |= self.committed != Some(position);
+                self.committed = Some(position);
+            }
+            Job::Truncate(last) => self.records.push(Record::Truncate(last)),
+            Job::Purge(upto) => {
+                self.must_flush = true;
+                self.purged = self.purged.max(Some(upto));
+                self.records.push(Record::Purge(upto));
+            }
+            Job::Stop => self.stop = true,
+        }
+        self.records[first..].iter().map(Record::size).sum()
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let mut records = std::mem::take(&mut self.records);
+        if let Some(committed) = self.committed.filter(|_| std::mem::take(&mut self.committed_changed)) {
+            records.push(Record::Committed(committed));
+        }
+        self.must_flush = false;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut size: u64 = records.iter().map(|record| record.size() as u64).sum();
+        if self.active.offset + size > self.active.length {
+            let state = self.state();
+            size += state.iter().map(|record| record.size() as u64).sum::<u64>();
+            self.roll(size)?;
+            records.splice(0..0, state);
+        }
+        let places = self.encode(&records);
+        self.shared.latency.begin();
+        self.active.segment.file.write_all_at(&self.buffer, self.active.offset)?;
+        self.active.segment.file.sync_data()?;
+        self.shared.latency.end();
+        self.active.offset += self.buffer.len() as u64;
+        self.shared.index.lock().written(&places);
+        for completion in self.completions.drain(..) {
+            completion.succeed();
+        }
+        if self.active.offset > self.active.length / 2 {
+            self.preparer.want(self.next_length);
+        }
+        self.remove_purged()
+    }
+
+    fn state(&self) -> Vec<Record> {
+        let vote = self.vote.map(Record::Vote);
+        let committed = self.committed.map(Record::Committed);
+        let purged = self.purged.map(Record::Purge);
+        vote.into_iter().chain(committed).chain(purged).collect()
+    }
+
+    /// Fills the buffer with one batch; answers where its entries will stand.
+    fn encode(&mut self, records: &[Record]) -> Vec<(Position, Location)> {
+        let mut places = Vec::with_capacity(records.len());
+        self.buffer.clear();
+        self.batch += 1;
+        for (at, record) in records.iter().enumerate() {
+            let start = self.buffer.len();
+            let offset = self.active.offset + start as u64;
+            let place = Place { salt: self.active.segment.salt, offset };
+            let last = at + 1 == records.len();
+            self.crc = record::encode(record, place, self.batch, last, self.crc, &mut self.buffer);
+            if let Record::Entry(entry) = record {
+                let length = u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX);
+                places.push((entry.position(), Location { segment: self.active.sequence, offset, length }));
+                let highest = self.highest.entry(self.active.sequence).or_default();
+                *highest = (*highest).max(Some(entry.index));
+            }
+        }
+        places
+    }
+
+    /// Goes on in a new segment that holds `size` bytes of records at least.
+    fn roll(&mut self, size: u64) -> io::Result<()> {
+        let needed = (size + SEGMENT_HEADER as u64).next_multiple_of(PAGE);
+        let spare = self.preparer.take(needed.max(self.next_length))?;
+        let sequence = self.active.sequence + 1;
+        let header = SegmentHeader {
+            identity: self.identity,
+            sequence,
+            salt: rand::random(),
+            previous: self.crc,
+            batch: self.batch + 1,
+        };
+        self.active = install(&self.dir, spare, header)?;
+        self.next_length = (self.active.length * 2).clamp(self.options.segment_bytes_first, self.options.segment_bytes_max);
+        self.highest.insert(sequence, None);
+        self.shared.index.lock().add_segment(sequence, self.active.segment.clone());
+        Ok(())
+    }
+
+    /// Removes the oldest segments as long as all of their entries are purged.
+    fn remove_purged(&mut self) -> io::Result<()> {
+        let Some(purged) = self.purged else { return Ok(()) };
+        while let Some((sequence, highest)) = self.highest.first_key_value().map(|(sequence, highest)| (*sequence, *highest))
+            && sequence != self.active.sequence
+            && highest.is_none_or(|highest| highest <= purged.index)
+        {
+            self.highest.remove(&sequence);
+            let segment = self.shared.index.lock().remove_segment(sequence);
+            // A reader that still holds the file goes on reading it: then it is removed, not reused.
+            match segment.and_then(Arc::into_inner) {
+                Some(segment) => self.recycle(segment)?,
+                None => std::fs::remove_file(path_of(&self.dir, sequence))?,
+            }
+            // One at a time and oldest first, so that a gap between segments always means damage.
+            File::open(&self.dir)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn recycle(&self, segment: Segment) -> io::Result<()> {
+        let path = segment.path.with_extension("spare");
+        std::fs::rename(&segment.path, &path)?;
+        let length = segment.file.metadata()?.len();
+        self.preparer.recycle(Spare { path, file: segment.file, length })
+    }
+}
+
+/// Gives a spare file its header and its name, durably.
+fn install(dir: &Path, spare: Spare, header: SegmentHeader) -> io::Result<Active> {
+    spare.file.write_all_at(&header.encode(), 0)?;
+    spare.file.sync_data()?;
+    let path = path_of(dir, header.sequence);
+    std::fs::rename(&spare.path, &path)?;
+    File::open(dir)?.sync_all()?;
+    let segment = Arc::new(Segment { path, file: spare.file, salt: header.salt });
+    Ok(Active { sequence: header.sequence, segment, offset: SEGMENT_HEADER as u64, length: spare.length })
+}
