@@ -1,1 +1,65 @@
-//! Controllers: one module per upstream controller, each a pure function.
+//! Controllers: one module per upstream controller.
+//!
+//! **`reconcile` is synchronous and pure: a view goes in, a [`plan::Plan`] comes out. Only [`runtime`] awaits.**
+//! Names, numbers and reasons are all in the plan, and so is the word on why nothing happens (conditions, Events).
+//!
+//! | controller | wakes on | writes |
+//! |---|---|---|
+//! | [`deployment`] | deployments, their replica sets, pods | replica sets, deployment status |
+//! | [`garbage_collector`] | every object with an owner, every deletion | deletes dependents, takes off finalizers |
+//! | [`namespace`] | namespaces, deletions inside a terminating one | deletes contents, finalizes |
+//! | [`node_ipam`] | nodes | `spec.podCIDR(s)` |
+//! | [`node_lifecycle`] | nodes, their leases, their pods | conditions, taints, evictions |
+//! | [`pod_gc`] | nodes, pods | deletes pods of nodes that are gone |
+//! | [`replica_set`] | replica sets, pods | pods, replica set status |
+//! | [`root_ca_publisher`] | namespaces, config maps | `kube-root-ca.crt` |
+//! | [`service_account`] | namespaces, service accounts | `default` |
+//!
+//! They act only on the master that leads, and every write carries the term it acts under; a deposed leader's writes are
+//! refused by the store. There is no lock, no lease and no clock in that.
+
+pub mod caches;
+pub mod cidr;
+pub mod deployment;
+pub mod garbage_collector;
+mod meta;
+pub mod namespace;
+pub mod node_ipam;
+pub mod node_lifecycle;
+pub mod plan;
+pub mod pod_digest;
+pub mod pod_gc;
+pub mod replica_set;
+pub mod root_ca_publisher;
+pub mod runtime;
+pub mod service_account;
+#[cfg(test)]
+mod testing;
+
+pub use runtime::{ClientFactory, Config, Controller, Settings, run};
+
+/// Every controller, by name.
+pub static ALL: &[&Controller] = &[
+    &deployment::CONTROLLER,
+    &garbage_collector::CONTROLLER,
+    &namespace::CONTROLLER,
+    &node_ipam::CONTROLLER,
+    &node_lifecycle::CONTROLLER,
+    &pod_gc::CONTROLLER,
+    &replica_set::CONTROLLER,
+    &root_ca_publisher::CONTROLLER,
+    &service_account::CONTROLLER,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_complete() {
+        let names: Vec<_> = ALL.iter().map(|controller| controller.name).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        let documented = include_str!("lib.rs").lines().filter(|line| line.starts_with("//! | [`")).count();
+        assert_eq!(documented, ALL.len());
+    }
+}

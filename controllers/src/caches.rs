@@ -1,0 +1,260 @@
+//! One cache per resource, warm on every master whether it acts or not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::stored::StoredObject;
+use client::cache::Entry;
+use client::{Cache, Key, Resource, Selection, Source};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
+use parking_lot::RwLock;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::pod_digest::PodDigest;
+
+/// CRDs and aggregated groups come and go rarely.
+const DISCOVERY_PERIOD: Duration = Duration::from_secs(30);
+const DISCOVERY_RETRY: Duration = Duration::from_millis(500);
+
+/// The resources that controllers name.
+pub mod resources {
+    use client::Resource;
+
+    /// apps/v1
+    pub const DEPLOYMENTS: Resource = Resource::new("apps", "v1", "deployments");
+    /// apps/v1
+    pub const REPLICA_SETS: Resource = Resource::new("apps", "v1", "replicasets");
+    /// coordination.k8s.io/v1
+    pub const LEASES: Resource = Resource::new("coordination.k8s.io", "v1", "leases");
+    /// v1
+    pub const CONFIG_MAPS: Resource = Resource::new("", "v1", "configmaps");
+    /// v1
+    pub const EVENTS: Resource = Resource::new("", "v1", "events");
+    /// v1
+    pub const NAMESPACES: Resource = Resource::new("", "v1", "namespaces");
+    /// v1
+    pub const NODES: Resource = Resource::new("", "v1", "nodes");
+    /// v1
+    pub const PODS: Resource = Resource::new("", "v1", "pods");
+    /// v1
+    pub const SERVICE_ACCOUNTS: Resource = Resource::new("", "v1", "serviceaccounts");
+    /// v1
+    pub const SERVICES: Resource = Resource::new("", "v1", "services");
+    /// discovery.k8s.io/v1
+    pub const ENDPOINT_SLICES: Resource = Resource::new("discovery.k8s.io", "v1", "endpointslices");
+}
+
+use resources::{
+    CONFIG_MAPS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS,
+    SERVICES,
+};
+
+/// What a cache keeps at hand beside the object.
+#[derive(Debug)]
+pub enum Digest {
+    /// The object is decoded when needed.
+    None,
+    /// Pods are many, and looked at in bulk.
+    Pod(PodDigest),
+}
+
+/// An object of one of the caches.
+pub type Cached = Arc<Entry<Digest>>;
+
+/// A resource the API serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Which.
+    pub resource: Resource,
+    /// Its kind.
+    pub kind: String,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// Whether its objects can be deleted.
+    pub deletable: bool,
+}
+
+/// All caches, and what is served. Cheap to clone.
+#[derive(Clone)]
+pub struct Caches {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    caches: RwLock<BTreeMap<Resource, Cache<Digest>>>,
+    served: RwLock<Vec<Served>>,
+    /// Counts the changes of the set of caches.
+    grown: watch::Sender<u64>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Caches {
+    /// Caches of the built-in resources that controllers name, still empty.
+    pub fn new() -> Self {
+        let inner = Inner { caches: RwLock::default(), served: RwLock::default(), grown: watch::channel(0).0 };
+        let caches = Self { inner: Arc::new(inner) };
+        for resource in [
+            CONFIG_MAPS,
+            DEPLOYMENTS,
+            ENDPOINT_SLICES,
+            LEASES,
+            NAMESPACES,
+            NODES,
+            PODS,
+            REPLICA_SETS,
+            SERVICE_ACCOUNTS,
+            SERVICES,
+        ] {
+            caches.ensure(resource);
+        }
+        caches
+    }
+
+    /// Fills all caches until `shutdown`, and adds one for each resource that discovery shows.
+    pub(crate) async fn run(self, source: Arc<dyn Source>, reader: kube::Client, shutdown: CancellationToken) {
+        let mut feeds = JoinSet::new();
+        let mut fed: Vec<Resource> = Vec::new();
+        loop {
+            for (resource, cache) in self.all() {
+                if !fed.contains(&resource) {
+                    fed.push(resource);
+                    feeds.spawn(cache.run(source.clone(), shutdown.clone()));
+                }
+            }
+            let pause = match discover(&reader).await {
+                Ok(served) => {
+                    self.set_served(served);
+                    DISCOVERY_PERIOD
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "discovery failed");
+                    DISCOVERY_RETRY
+                }
+            };
+            let mut grown = self.inner.grown.subscribe();
+            let fresh = self.inner.caches.read().len() != fed.len();
+            if fresh {
+                continue;
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(pause) => {}
+                _ = grown.changed() => {}
+            }
+        }
+        while feeds.join_next().await.is_some() {}
+    }
+
+    /// What is served, and a cache for each of it. Events are not mirrored: nothing owns them and nothing reads them.
+    pub(crate) fn set_served(&self, served: Vec<Served>) {
+        for one in served.iter().filter(|one| one.deletable && one.resource.plural != EVENTS.plural) {
+            self.ensure(one.resource.clone());
+        }
+        *self.inner.served.write() = served;
+    }
+
+    fn ensure(&self, resource: Resource) {
+        let mut caches = self.inner.caches.write();
+        if caches.contains_key(&resource) {
+            return;
+        }
+        let pods = resource == PODS;
+        let digest = move |object: &StoredObject| if pods { PodDigest::of(object) } else { Digest::None };
+        caches.insert(resource.clone(), Cache::new(Selection::all(resource), digest));
+        drop(caches);
+        self.inner.grown.send_modify(|count| *count += 1);
+    }
+
+    /// The resources served now.
+    pub fn served(&self) -> Vec<Served> {
+        self.inner.served.read().clone()
+    }
+
+    /// The resource of a kind.
+    pub fn resource_of(&self, api_version: &str, kind: &str) -> Option<Served> {
+        let served = self.inner.served.read();
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let is = |one: &&Served| one.kind == kind && one.resource.group == group && one.resource.version == version;
+        served.iter().find(is).cloned()
+    }
+
+    /// Every cache there is.
+    pub fn all(&self) -> Vec<(Resource, Cache<Digest>)> {
+        self.inner.caches.read().iter().map(|(resource, cache)| (resource.clone(), cache.clone())).collect()
+    }
+
+    /// Changes when a cache is added.
+    pub(crate) fn grown(&self) -> watch::Receiver<u64> {
+        self.inner.grown.subscribe()
+    }
+
+    /// The cache of a resource; an empty one when there is none.
+    pub fn of(&self, resource: &Resource) -> Cache<Digest> {
+        let found = self.inner.caches.read().get(resource).cloned();
+        found.unwrap_or_else(|| Cache::new(Selection::all(resource.clone()), |_| Digest::None))
+    }
+
+    /// One object.
+    pub fn get(&self, resource: &Resource, key: &Key) -> Option<Cached> {
+        self.inner.caches.read().get(resource)?.get(key)
+    }
+
+    /// One object in its typed form. One that cannot be read is logged and passed over.
+    pub fn typed<T: DeserializeOwned>(&self, resource: &Resource, key: &Key) -> Option<T> {
+        decode(resource, &*self.get(resource, key)?)
+    }
+}
+
+/// The typed form of a cached object. One that cannot be read is logged and passed over.
+pub(crate) fn decode<T: DeserializeOwned>(resource: &Resource, entry: &Entry<Digest>) -> Option<T> {
+    match entry.decode() {
+        Ok(object) => Some(object),
+        Err(error) => {
+            let name = &entry.object.header().name;
+            tracing::error!(%resource, %name, %error, "an object could not be read");
+            None
+        }
+    }
+}
+
+async fn discover(client: &kube::Client) -> Result<Vec<Served>, kube::Error> {
+    let mut served = Vec::new();
+    let core = client.list_core_api_resources("v1").await?;
+    collect(&mut served, "", "v1", &core);
+    for group in client.list_api_groups().await?.groups {
+        // One version of each group is enough: all versions show the same objects.
+        let preferred = group.preferred_version.as_ref().or(group.versions.first());
+        let Some(version) = preferred.map(|version| version.version.clone()) else { continue };
+        let list = client.list_api_group_resources(&format!("{}/{version}", group.name)).await?;
+        collect(&mut served, &group.name, &version, &list);
+    }
+    Ok(served)
+}
+
+fn collect(served: &mut Vec<Served>, group: &str, version: &str, list: &APIResourceList) {
+    for resource in &list.resources {
+        let can = |verb: &str| resource.verbs.iter().any(|known| known == verb);
+        if resource.name.contains('/') || !can("list") || !can("watch") {
+            continue;
+        }
+        served.push(Served {
+            resource: Resource {
+                group: group.to_owned().into(),
+                version: version.to_owned().into(),
+                plural: resource.name.clone().into(),
+            },
+            kind: resource.kind.clone(),
+            namespaced: resource.namespaced,
+            deletable: can("delete"),
+        });
+    }
+}
