@@ -1,0 +1,61 @@
+//! The tables against the published schema: no field missing, none too many.
+
+use std::collections::BTreeSet;
+
+use api::schema::type_named;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+/// The name of a type in the tables, from its name in the published schema.
+fn our_name(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("io.k8s.api.").or_else(|| name.strip_prefix("io.k8s.apimachinery.pkg.apis."))?;
+    let (package, name) = rest.rsplit_once('.')?;
+    Some(format!("{}.{name}", package.replace('.', "/")))
+}
+
+#[test]
+fn every_type_has_exactly_the_published_fields() {
+    use k8s_openapi::api;
+    let mut generator = SchemaSettings::openapi3().into_generator();
+    generator.subschema_for::<api::core::v1::Pod>();
+    generator.subschema_for::<api::core::v1::Node>();
+    generator.subschema_for::<api::core::v1::Namespace>();
+    generator.subschema_for::<api::core::v1::Service>();
+    generator.subschema_for::<api::core::v1::ServiceAccount>();
+    generator.subschema_for::<api::core::v1::Secret>();
+    generator.subschema_for::<api::core::v1::ConfigMap>();
+    generator.subschema_for::<api::core::v1::Event>();
+    generator.subschema_for::<api::core::v1::PersistentVolume>();
+    generator.subschema_for::<api::apps::v1::Deployment>();
+    generator.subschema_for::<api::apps::v1::ReplicaSet>();
+    generator.subschema_for::<api::apps::v1::StatefulSet>();
+    generator.subschema_for::<api::apps::v1::DaemonSet>();
+    generator.subschema_for::<api::batch::v1::CronJob>();
+    generator.subschema_for::<api::discovery::v1::EndpointSlice>();
+    generator.subschema_for::<api::coordination::v1::Lease>();
+    generator.subschema_for::<api::rbac::v1::ClusterRole>();
+    generator.subschema_for::<api::rbac::v1::RoleBinding>();
+    generator.subschema_for::<api::authentication::v1::TokenRequest>();
+    generator.subschema_for::<api::authorization::v1::SubjectAccessReview>();
+    generator.subschema_for::<api::networking::v1::Ingress>();
+    generator.subschema_for::<api::policy::v1::PodDisruptionBudget>();
+
+    let (mut compared, mut different) = (0, vec![]);
+    for (name, schema) in generator.take_definitions(true) {
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { continue };
+        let name = our_name(&name).unwrap_or_else(|| panic!("{name}: no such package"));
+        let ty = type_named(&name).unwrap_or_else(|| panic!("{name} is missing in the tables"));
+        let published: BTreeSet<&str> = properties
+            .keys()
+            .map(String::as_str)
+            .filter(|key| !(ty.object && matches!(*key, "kind" | "apiVersion")))
+            .collect();
+        let ours: BTreeSet<&str> = ty.fields.iter().map(|field| field.name).collect();
+        for field in ours.symmetric_difference(&published) {
+            different.push(format!("{name}.{field}"));
+        }
+        compared += published.len();
+    }
+    assert_eq!(different, Vec::<String>::new());
+    assert!(compared > 1000, "only {compared} fields were compared");
+}
