@@ -49,6 +49,23 @@ impl Default for Timing {
     }
 }
 
+/// How much of the log is kept, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A checkpoint is written after so much log at the latest, so that a restart replays little.
+    pub checkpoint_bytes: u64,
+    /// With so much log, or half the size of the state if that is more, a snapshot file takes its place.
+    pub log_bytes_max: u64,
+    /// So much log stays all the same, for members that are a little behind.
+    pub log_bytes_keep: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { checkpoint_bytes: 64 << 20, log_bytes_max: 256 << 20, log_bytes_keep: 32 << 20 }
+    }
+}
+
 /// One member.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -74,4 +91,6 @@ pub struct Config {
     pub start: Start,
     /// The pace of the group.
     pub timing: Timing,
+    /// How much of the log is kept.
+    pub limits: Limits,
 }

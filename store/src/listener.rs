@@ -66,7 +66,11 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.check(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
@@ -173,7 +177,9 @@ impl Listener {
         let refused = |what: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
         let subject = match (subject, self.audience) {
             (None, _) => return refused("its certificate names nobody of this cluster"),
-            (Some(Subject::Client(_)), Audience::Peers) => return refused("a client's certificate on the members' port"),
+            (Some(Subject::Client(_)), Audience::Peers) => {
+                return refused("a client's certificate on the members' port");
+            }
             (Some(subject), _) => subject,
         };
         let closing = Box::pin(self.shutdown.clone().cancelled_owned());

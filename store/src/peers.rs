@@ -54,7 +54,12 @@ impl Peers {
     }
 
     /// A client of the member, connected when it is first used.
-    pub(crate) fn client(&self, id: u64, info: &MemberInfo, traffic: Traffic) -> Result<RaftClient<Channel>, PeerError> {
+    pub(crate) fn client(
+        &self,
+        id: u64,
+        info: &MemberInfo,
+        traffic: Traffic,
+    ) -> Result<RaftClient<Channel>, PeerError> {
         let url = info.peer_urls.first().ok_or(PeerError::NoAddress(id))?;
         let mut known = self.known.lock();
         let channel = match known.get(&(id, traffic)).filter(|known| known.url == *url) {

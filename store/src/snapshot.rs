@@ -326,6 +326,20 @@ pub fn save(path: &Path, view: View, owner: Owner) -> io::Result<u64> {
     Ok(len)
 }
 
+/// The last log entry that a snapshot file holds, as its header says.
+pub fn peek(path: &Path, cluster_id: u64) -> Result<Option<Position>, LoadError> {
+    let mut file = File::open(path)?;
+    let mut sink = SnapshotSink::new(cluster_id);
+    let mut buffer = vec![0; BLOCK_BYTES];
+    while sink.meta.is_none() {
+        match file.read(&mut buffer)? {
+            0 => return Err(Damage::new("the snapshot ends early").into()),
+            n => sink.push(&buffer[..n])?,
+        }
+    }
+    Ok(sink.meta.and_then(|meta| meta.position))
+}
+
 /// Reads a snapshot file.
 pub fn load(path: &Path, cluster_id: u64) -> Result<Restored, LoadError> {
     let mut file = File::open(path)?;

@@ -20,7 +20,7 @@ mod recovery;
 mod segment;
 mod writer;
 
-pub(crate) use error::WalError;
+pub use error::WalError;
 pub(crate) use record::{Entry, EntryKind, Position, Vote};
 
 use std::{

@@ -20,7 +20,8 @@ use crate::wal::EntryKind;
 const ENTRY_HEADER: usize = 8 + 8 + 1 + 4;
 
 pub(super) fn encode_append(request: &AppendEntriesRequest<Types>) -> io::Result<Bytes> {
-    let payloads = request.entries.iter().map(|entry| encode_payload(&entry.payload)).collect::<io::Result<Vec<_>>>()?;
+    let payloads =
+        request.entries.iter().map(|entry| encode_payload(&entry.payload)).collect::<io::Result<Vec<_>>>()?;
     let size: usize = payloads.iter().map(|(_, data)| ENTRY_HEADER + data.len()).sum();
     let mut out = BytesMut::with_capacity(size + 64);
     put_vote(&request.vote, &mut out);
@@ -145,7 +146,8 @@ mod tests {
             EntryPayload::Normal(Payload(Bytes::from_static(b"command"))),
             EntryPayload::Membership(membership),
         ];
-        let entries = payloads.into_iter().zip(5..).map(|(payload, index)| Entry { log_id: id(index), payload }).collect();
+        let entries =
+            payloads.into_iter().zip(5..).map(|(payload, index)| Entry { log_id: id(index), payload }).collect();
         AppendEntriesRequest { vote: Vote::new_committed(3, 1), prev_log_id: Some(id(4)), entries, leader_commit: None }
     }
 

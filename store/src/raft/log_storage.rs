@@ -13,7 +13,6 @@ use openraft::{
     alias::LeaderIdOf,
     errors::LeaderChanged,
     storage::{IOFlushed, RaftLogStorage},
-    vote::RaftVote,
 };
 
 use super::type_config::{Entry, LogId, Payload, Types, Vote};
@@ -57,7 +56,9 @@ fn from_wal(entry: wal::Entry) -> io::Result<Entry> {
 }
 
 /// The bytes of a payload, the same on disk and between members.
-pub(super) fn encode_payload(payload: &EntryPayload<Payload, u64, super::type_config::MemberInfo>) -> io::Result<(EntryKind, Bytes)> {
+pub(super) fn encode_payload(
+    payload: &EntryPayload<Payload, u64, super::type_config::MemberInfo>,
+) -> io::Result<(EntryKind, Bytes)> {
     Ok(match payload {
         EntryPayload::Blank => (EntryKind::Blank, Bytes::new()),
         EntryPayload::Normal(command) => (EntryKind::Command, command.0.clone()),
@@ -128,7 +129,8 @@ impl RaftLogReader<Types> for LogStorage {
             if let Some(entry) = parts.ready.next() {
                 return Some((Ok(entry), (parts, log, false)));
             }
-            let leads = |vote: &Option<Vote>| vote.is_some_and(|vote| *vote.leader_id() == leader && vote.is_committed());
+            let leads =
+                |vote: &Option<Vote>| vote.is_some_and(|vote| *vote.leader_id() == leader && vote.is_committed());
             let before = log.vote();
             let read = if leads(&before) { parts.refill(&log).await } else { Ok(false) };
             // A new vote during the read means the entries may already belong to another leader's log.
@@ -196,10 +198,7 @@ impl RaftLogStorage<Types> for LogStorage {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
-        Ok(LogState {
-            last_purged_log_id: self.wal.purged().map(log_id),
-            last_log_id: self.wal.last().map(log_id),
-        })
+        Ok(LogState { last_purged_log_id: self.wal.purged().map(log_id), last_log_id: self.wal.last().map(log_id) })
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -207,11 +206,8 @@ impl RaftLogStorage<Types> for LogStorage {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        let vote = wal::Vote {
-            term: vote.leader_id.term,
-            node_id: vote.leader_id.voted_for,
-            committed: vote.committed,
-        };
+        let vote =
+            wal::Vote { term: vote.leader_id.term, node_id: vote.leader_id.voted_for, committed: vote.committed };
         self.wal.save_vote(vote).await
     }
 

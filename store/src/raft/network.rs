@@ -2,7 +2,15 @@
 //!
 //! A follower gets one bidirectional stream: many append requests are on their way at once, answers come back in their order.
 
-use std::{future::Future, io, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -23,7 +31,8 @@ use tonic::{Request, Streaming, transport::Channel};
 
 use super::{
     codec,
-    state_machine::{SnapshotData, SnapshotSource},
+    snapshot::{SnapshotSource, blocks},
+    state_machine::SnapshotData,
     type_config::{MemberInfo, SnapshotMeta, Types, Vote},
 };
 use crate::peers::{PeerError, Peers, Traffic};
@@ -120,11 +129,15 @@ impl Peer {
         serde_json::from_slice(&answer).map_err(|error| broken(&error))
     }
 
-    async fn send_snapshot(&self, header: SnapshotHeader, source: SnapshotSource) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
+    async fn send_snapshot(
+        &self,
+        header: SnapshotHeader,
+        source: SnapshotSource,
+    ) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
         let header = serde_json::to_vec(&header).map_err(|error| broken(&error))?;
         let (failure, failed) = tokio::sync::oneshot::channel();
         let mut failure = Some(failure);
-        let blocks = source.blocks().scan((), move |(), block| {
+        let blocks = blocks(source).scan((), move |(), block| {
             // A block that cannot be produced ends the stream early; the receiver misses the trailer and discards it all.
             let block = block.map(|data| SnapshotChunk { data });
             std::future::ready(block.map_err(|error| failure.take().map(|failure| failure.send(error))).ok())
@@ -139,18 +152,28 @@ impl Peer {
     }
 }
 
-/// The answers of one stream, until the first that ends it.
-fn answers(stream: Streaming<Frame>) -> impl Stream<Item = Result<StreamAppendResult<Types>, RPCError<Types>>> {
-    stream::unfold(Some(stream), |state| async move {
-        let mut stream = state?;
-        let answer = match tokio::time::timeout(IDLE_TIMEOUT, stream.message()).await {
-            Ok(Ok(None)) => return None,
-            Ok(Ok(Some(frame))) => codec::decode_answer(frame.body).map_err(|error| broken(&error)),
-            Ok(Err(status)) => Err(unreachable(&status)),
-            Err(elapsed) => Err(broken(&elapsed)),
-        };
-        let goes_on = matches!(answer, Ok(Ok(_)));
-        Some((answer, goes_on.then_some(stream)))
+/// The answers of one stream, until the first that ends it. `sent` counts the requests.
+fn answers(
+    stream: Streaming<Frame>,
+    sent: Arc<AtomicU64>,
+) -> impl Stream<Item = Result<StreamAppendResult<Types>, RPCError<Types>>> {
+    stream::unfold(Some((stream, 0)), move |state| {
+        let sent = sent.clone();
+        async move {
+            let (mut stream, answered) = state?;
+            let answer = loop {
+                match tokio::time::timeout(IDLE_TIMEOUT, stream.message()).await {
+                    Ok(Ok(None)) => return None,
+                    Ok(Ok(Some(frame))) => break codec::decode_answer(frame.body).map_err(|error| broken(&error)),
+                    Ok(Err(status)) => break Err(unreachable(&status)),
+                    Err(elapsed) if sent.load(Ordering::Relaxed) > answered => break Err(broken(&elapsed)),
+                    // Nothing was asked, so nothing is missing.
+                    Err(_) => {}
+                }
+            };
+            let goes_on = matches!(answer, Ok(Ok(_)));
+            Some((answer, goes_on.then_some((stream, answered + 1))))
+        }
     })
 }
 
@@ -177,18 +200,26 @@ impl RaftNetworkV2<Types> for Peer {
     {
         Box::pin(async move {
             let id = self.id;
+            let sent = Arc::new(AtomicU64::new(0));
+            let count = sent.clone();
             let frames = input.map(|request| codec::encode_append(&request)).scan((), move |(), body| {
+                count.fetch_add(1, Ordering::Relaxed);
                 let frame = body.map(|body| Frame { kind: CallKind::Append as u32, body });
-                std::future::ready(frame.inspect_err(|error| tracing::error!(member = id, %error, "cannot encode entries")).ok())
+                let frame = frame.inspect_err(|error| tracing::error!(member = id, %error, "cannot encode entries"));
+                std::future::ready(frame.ok())
             });
-            let call = self.client()?;
-            let opened = tokio::time::timeout(IDLE_TIMEOUT, async move { { let mut call = call; call.append(frames).await } }).await;
+            let mut client = self.client()?;
+            let opened = tokio::time::timeout(IDLE_TIMEOUT, client.append(frames)).await;
             let stream = opened.map_err(|elapsed| unreachable(&elapsed))?.map_err(|status| unreachable(&status))?;
-            Ok(Box::pin(answers(stream.into_inner())) as BoxStream<'s, _>)
+            Ok(Box::pin(answers(stream.into_inner(), sent)) as BoxStream<'s, _>)
         })
     }
 
-    async fn vote(&mut self, request: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    async fn vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         self.ask(CallKind::Vote, &request, &option).await
     }
 

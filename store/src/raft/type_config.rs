@@ -62,6 +62,5 @@ openraft::declare_raft_types!(
 pub(crate) type Entry = openraft::alias::EntryOf<Types>;
 pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
 pub(crate) type Vote = openraft::alias::VoteOf<Types>;
-pub(crate) type Membership = openraft::Membership<u64, MemberInfo>;
 pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;

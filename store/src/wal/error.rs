@@ -1,6 +1,9 @@
 //! Why a log cannot be opened, with what to do about it.
 
-use std::{io, path::{Path, PathBuf}};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -181,7 +181,9 @@ impl Index {
     /// The writer has flushed these.
     pub(super) fn written(&mut self, places: &[(Position, Location)]) {
         for (position, location) in places {
-            let Some(slot) = position.index.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else { continue };
+            let Some(slot) = position.index.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else {
+                continue;
+            };
             if let Some(slot) = self.slots.get_mut(slot).filter(|slot| slot.term == position.term) {
                 slot.location = Some(*location);
             }
@@ -207,7 +209,11 @@ impl Index {
             return Lookup::Memory(Vec::new());
         }
         let recent_first = end - self.recent.len() as u64;
-        if from >= recent_first { self.in_memory(from - recent_first, to - from, bytes_max) } else { self.on_disk(from, to.min(recent_first), bytes_max) }
+        if from >= recent_first {
+            self.in_memory(from - recent_first, to - from, bytes_max)
+        } else {
+            self.on_disk(from, to.min(recent_first), bytes_max)
+        }
     }
 
     fn in_memory(&self, skip: u64, count: u64, bytes_max: usize) -> Lookup {

@@ -61,7 +61,8 @@ impl Preparer {
     pub(super) fn take(&mut self, length: u64) -> io::Result<Spare> {
         self.want(length);
         while self.asked.take().is_some() {
-            let spare = self.ready.recv().map_err(|_| io::Error::other("the thread that prepares segments has ended"))??;
+            let spare =
+                self.ready.recv().map_err(|_| io::Error::other("the thread that prepares segments has ended"))??;
             if spare.length >= length {
                 return Ok(spare);
             }

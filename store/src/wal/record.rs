@@ -83,7 +83,9 @@ pub(super) enum Kind {
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Entry, Self::Vote, Self::Committed, Self::Truncate, Self::Purge].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Entry, Self::Vote, Self::Committed, Self::Truncate, Self::Purge]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -259,7 +259,8 @@ impl Writer {
             batch: self.batch + 1,
         };
         self.active = install(&self.dir, spare, header)?;
-        self.next_length = (self.active.length * 2).clamp(self.options.segment_bytes_first, self.options.segment_bytes_max);
+        self.next_length =
+            (self.active.length * 2).clamp(self.options.segment_bytes_first, self.options.segment_bytes_max);
         self.highest.insert(sequence, None);
         self.shared.index.lock().add_segment(sequence, self.active.segment.clone());
         Ok(())
@@ -268,7 +269,8 @@ impl Writer {
     /// Removes the oldest segments as long as all of their entries are purged.
     fn remove_purged(&mut self) -> io::Result<()> {
         let Some(purged) = self.purged else { return Ok(()) };
-        while let Some((sequence, highest)) = self.highest.first_key_value().map(|(sequence, highest)| (*sequence, *highest))
+        while let Some((sequence, highest)) =
+            self.highest.first_key_value().map(|(sequence, highest)| (*sequence, *highest))
             && sequence != self.active.sequence
             && highest.is_none_or(|highest| highest <= purged.index)
         {

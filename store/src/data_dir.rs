@@ -1,0 +1,154 @@
+//! The member's directory, and the stamp that says whose it is.
+//!
+//! ```text
+//! <dir>/member.json   who the directory belongs to     <dir>/wal/   the log     the rest   see persistence
+//! ```
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Start};
+
+const STAMP: &str = "member.json";
+const MAGIC: &str = "kontiki store";
+const FORMAT: u32 = 1;
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirError {
+    /// The file system refused.
+    #[error("{}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A new member wants an empty directory.
+    #[error(
+        "{} is not empty: a new member needs an empty directory; to go on with the member in it, start it without creating or \
+         joining a cluster", path.display()
+    )]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A restart wants one with a member in it.
+    #[error("{} holds no member: create a cluster there, or join one", path.display())]
+    NoMember {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another member's directory.
+    #[error(
+        "{} belongs to member {member_id} of cluster {cluster_id}; start that member, or use an empty directory", path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// The member it names.
+        member_id: String,
+        /// The cluster it names.
+        cluster_id: String,
+    },
+    /// Written by a newer version, or not by us.
+    #[error("{} is not a stamp this version can read (format {FORMAT} at most); run the version that wrote it", path.display())]
+    Unreadable {
+        /// The stamp.
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    magic: String,
+    format: u32,
+    cluster_id: String,
+    member_id: String,
+    /// Whether the member created the cluster, so that a creation cut short can be finished.
+    creates_cluster: bool,
+}
+
+/// A directory checked and stamped.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    /// Whether the cluster is to be created, should that not have happened yet.
+    pub(crate) creates_cluster: bool,
+}
+
+impl DataDir {
+    pub(crate) fn open(config: &Config) -> Result<Self, DirError> {
+        let path = config.dir.clone();
+        let at = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| DirError::Io { path, source }
+        };
+        fs::create_dir_all(&path).map_err(at(&path))?;
+        let stamp_path = path.join(STAMP);
+        let expected = Stamp {
+            magic: MAGIC.to_owned(),
+            format: FORMAT,
+            cluster_id: format!("{:016x}", config.cluster_id),
+            member_id: format!("{:016x}", config.member_id),
+            creates_cluster: config.start == Start::Init,
+        };
+        if config.start == Start::Restart {
+            let creates_cluster = check(&path, &stamp_path, &expected)?;
+            return Ok(Self { path, creates_cluster });
+        }
+        if fs::read_dir(&path).map_err(at(&path))?.next().is_some() {
+            return Err(DirError::NotEmpty { path });
+        }
+        write_durably(
+            &path,
+            STAMP,
+            &serde_json::to_vec_pretty(&expected).map_err(io::Error::from).map_err(at(&stamp_path))?,
+        )
+        .map_err(at(&stamp_path))?;
+        Ok(Self { path, creates_cluster: expected.creates_cluster })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.path.join("wal")
+    }
+}
+
+fn check(dir: &Path, stamp_path: &Path, expected: &Stamp) -> Result<bool, DirError> {
+    let bytes = match fs::read(stamp_path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(DirError::NoMember { path: dir.to_path_buf() });
+        }
+        Err(source) => return Err(DirError::Io { path: stamp_path.to_path_buf(), source }),
+    };
+    let unreadable = || DirError::Unreadable { path: stamp_path.to_path_buf() };
+    let stamp: Stamp = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
+    if stamp.magic != MAGIC || stamp.format > FORMAT {
+        return Err(unreadable());
+    }
+    if (&stamp.cluster_id, &stamp.member_id) != (&expected.cluster_id, &expected.member_id) {
+        let Stamp { cluster_id, member_id, .. } = stamp;
+        return Err(DirError::Foreign { path: dir.to_path_buf(), member_id, cluster_id });
+    }
+    Ok(stamp.creates_cluster)
+}
+
+/// Writes a file that is there whole, or not at all.
+fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.new"));
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, dir.join(name))?;
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,128 @@
+//! Proposals on their way to the leader.
+//!
+//! One stream to the member that leads, with any number of proposals on it; answers come in the order of their own making.
+//! Losing the stream loses no proposal: whoever waits learns that the outcome is unknown, and proposes the same stamp again.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use proto::raftpb::{ForwardRequest, ForwardResponse, raft_client::RaftClient};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::Channel;
+
+/// Proposals handed to the stream and not yet taken by the connection.
+const QUEUE_MAX: usize = 256;
+
+type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<ForwardResponse>>>>;
+
+/// The stream to one leader.
+#[derive(Clone)]
+struct Link {
+    leader: u64,
+    requests: mpsc::Sender<ForwardRequest>,
+    waiting: Waiting,
+    ended: CancellationToken,
+}
+
+/// Sends proposals to whoever leads.
+pub(crate) struct Forwarder {
+    state: Mutex<State>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<Link>,
+    next: u64,
+}
+
+/// Removes a proposal nobody waits for any more.
+struct Entry {
+    id: u64,
+    waiting: Waiting,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.waiting.lock().remove(&self.id);
+    }
+}
+
+impl Forwarder {
+    pub(crate) fn new(tasks: TaskTracker, shutdown: CancellationToken) -> Self {
+        Self { state: Mutex::default(), tasks, shutdown }
+    }
+
+    /// The leader's answer; `None` when the stream broke first.
+    pub(crate) async fn propose(
+        &self,
+        leader: u64,
+        client: RaftClient<Channel>,
+        command: Bytes,
+    ) -> Option<ForwardResponse> {
+        let (link, id) = self.link(leader, client);
+        let (answered, answer) = oneshot::channel();
+        link.waiting.lock().insert(id, answered);
+        let _entry = Entry { id, waiting: link.waiting.clone() };
+        tokio::select! {
+            () = link.ended.cancelled() => None,
+            answer = async {
+                link.requests.send(ForwardRequest { id, command }).await.ok()?;
+                answer.await.ok()
+            } => answer,
+        }
+    }
+
+    fn link(&self, leader: u64, client: RaftClient<Channel>) -> (Link, u64) {
+        let mut state = self.state.lock();
+        state.next += 1;
+        let id = state.next;
+        let usable = state.link.as_ref().filter(|link| link.leader == leader && !link.ended.is_cancelled());
+        if let Some(link) = usable {
+            return (link.clone(), id);
+        }
+        let (requests, queue) = mpsc::channel(QUEUE_MAX);
+        let link = Link { leader, requests, waiting: Waiting::default(), ended: CancellationToken::new() };
+        state.link = Some(link.clone());
+        let (waiting, ended, shutdown) = (link.waiting.clone(), link.ended.clone(), self.shutdown.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = run(client, queue, &waiting) => {}
+            }
+            ended.cancel();
+        });
+        (link, id)
+    }
+}
+
+async fn run(mut client: RaftClient<Channel>, queue: mpsc::Receiver<ForwardRequest>, waiting: &Waiting) {
+    let mut answers = match client.forward(ReceiverStream::new(queue)).await {
+        Ok(answers) => answers.into_inner(),
+        Err(status) => {
+            tracing::debug!(%status, "no stream to the leader");
+            return;
+        }
+    };
+    loop {
+        match answers.message().await {
+            Ok(Some(answer)) => {
+                let waiting = waiting.lock().remove(&answer.id);
+                if let Some(waiting) = waiting
+                    && waiting.send(answer).is_err()
+                {
+                    tracing::debug!("an answer came after its request was given up");
+                }
+            }
+            Ok(None) => return,
+            Err(status) => {
+                tracing::debug!(%status, "the stream to the leader broke");
+                return;
+            }
+        }
+    }
+}

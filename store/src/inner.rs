@@ -1,0 +1,309 @@
+//! What the handle, the services and the background tasks share.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use openraft::{
+    ReadPolicy,
+    errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError},
+    rt::watch::WatchReceiver as _,
+};
+use parking_lot::Mutex;
+use prost::Message;
+use proto::raftpb::{
+    Command, CommandResponse, ForwardRequest, ForwardResponse, KeepAliveRequest, KeepAliveResponse, ReadIndexRequest,
+    ReadIndexResponse, command, command_response, raft_client::RaftClient,
+};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Status, transport::Channel};
+
+use crate::{
+    Error, Leadership, Proposal,
+    command::{FEATURE_LEVEL, validate},
+    config::Config,
+    forward::Forwarder,
+    lease::LeaseClock,
+    peers::{Peers, Traffic},
+    persistence::Persistence,
+    proposals::Proposals,
+    raft::{
+        Raft,
+        state_machine::Applied,
+        type_config::{MemberInfo, Payload},
+    },
+    read_index::ReadIndexQueue,
+    state_machine::StateMachine,
+    tls::Credentials,
+    wal::Wal,
+};
+
+/// Between two attempts when nothing tells that the next one may succeed.
+const RETRY: Duration = Duration::from_millis(5);
+/// How long a question to the leader may take before it is asked again.
+const LEADER_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// One running member.
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) credentials: Arc<Credentials>,
+    pub(crate) peers: Peers,
+    pub(crate) wal: Wal,
+    pub(crate) raft: Raft,
+    pub(crate) state: StateMachine,
+    pub(crate) persistence: Arc<Persistence>,
+    pub(crate) applied: watch::Receiver<Applied>,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) proposals: Proposals,
+    pub(crate) forwarder: Forwarder,
+    pub(crate) reads: ReadIndexQueue,
+    /// Set while this member acts as the leader.
+    pub(crate) leases: Mutex<Option<LeaseClock>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) servers: Mutex<JoinSet<()>>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// One attempt to get a proposal applied.
+enum Attempt {
+    Applied {
+        response: CommandResponse,
+        index: u64,
+    },
+    /// It may be in somebody's log, or not.
+    Unknown,
+    /// Nobody took it.
+    Refused,
+    Stopped,
+}
+
+impl Inner {
+    pub(crate) fn id(&self) -> u64 {
+        self.config.member_id
+    }
+
+    /// How the members are called and reached, voters and learners alike.
+    pub(crate) fn nodes(&self) -> BTreeMap<u64, MemberInfo> {
+        let metrics = self.raft.server_metrics();
+        let server = metrics.borrow_watched();
+        server.membership_config.membership().nodes().map(|(id, info)| (*id, info.clone())).collect()
+    }
+
+    pub(crate) fn client(&self, id: u64, traffic: Traffic) -> Option<RaftClient<Channel>> {
+        let info = self.nodes().remove(&id)?;
+        self.peers.client(id, &info, traffic).inspect_err(|error| tracing::warn!(%error, "cannot reach a member")).ok()
+    }
+
+    /// Has a command applied once, wherever the leader is and however often it changes meanwhile.
+    pub(crate) async fn propose(&self, body: command::Body, proposal: Proposal) -> Result<CommandResponse, Error> {
+        let deadline = tokio::time::Instant::now() + proposal.timeout;
+        let stamp = match tokio::time::timeout_at(deadline, self.proposals.stamp()).await {
+            Ok(stamp) => stamp.ok_or(Error::Stopped)?,
+            Err(_) => return Err(Error::TooManyRequests),
+        };
+        let command = Command {
+            session: stamp.session,
+            sequence: stamp.sequence,
+            feature_level: FEATURE_LEVEL,
+            fence_term: proposal.fence,
+            acknowledged_below: stamp.acknowledged_below,
+            body: Some(body),
+        };
+        validate(&command)?;
+        let bytes = Bytes::from(command.encode_to_vec());
+        let mut maybe_logged = false;
+        let applied = tokio::time::timeout_at(deadline, self.propose_until_applied(bytes, &mut maybe_logged)).await;
+        let (response, index) = match applied {
+            Ok(applied) => applied?,
+            Err(_) if maybe_logged => return Err(Error::Timeout),
+            Err(_) => return Err(Error::NoLeader),
+        };
+        // A client sees its own write on the member it wrote to.
+        if tokio::time::timeout_at(deadline, self.wait_applied(index)).await.is_err() {
+            return Err(Error::Timeout);
+        }
+        match response.body {
+            Some(command_response::Body::Error(error)) => Err(error.into()),
+            _ => Ok(response),
+        }
+    }
+
+    async fn propose_until_applied(
+        &self,
+        bytes: Bytes,
+        maybe_logged: &mut bool,
+    ) -> Result<(CommandResponse, u64), Error> {
+        let mut leadership = self.leadership.clone();
+        loop {
+            let seen = *leadership.borrow_and_update();
+            let attempt = match seen.leader {
+                Some(leader) if leader == self.id() => {
+                    *maybe_logged = true;
+                    self.propose_here(bytes.clone()).await
+                }
+                Some(leader) => {
+                    // A leader that is gone without a word keeps the stream open: its successor is asked at once.
+                    tokio::select! {
+                        attempt = self.propose_there(leader, bytes.clone(), maybe_logged) => attempt,
+                        _ = leadership.wait_for(|now| now.leader.is_some_and(|now| now != leader)) => Attempt::Unknown,
+                    }
+                }
+                None => Attempt::Refused,
+            };
+            match attempt {
+                Attempt::Applied { response, index } => return Ok((response, index)),
+                Attempt::Stopped => return Err(Error::Stopped),
+                Attempt::Unknown | Attempt::Refused => {}
+            }
+            self.wait_for_change(&mut leadership).await?;
+        }
+    }
+
+    /// Until another leader is known, or a moment has passed.
+    pub(crate) async fn wait_for_change(&self, leadership: &mut watch::Receiver<Leadership>) -> Result<(), Error> {
+        tokio::select! {
+            () = self.shutdown.cancelled() => Err(Error::Stopped),
+            _ = tokio::time::timeout(RETRY, leadership.changed()) => Ok(()),
+        }
+    }
+
+    async fn propose_here(&self, bytes: Bytes) -> Attempt {
+        match self.raft.client_write(Payload(bytes)).await {
+            Ok(written) => Attempt::Applied { response: written.data.0, index: written.log_id.index },
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Attempt::Refused,
+            Err(RaftError::APIError(_)) => Attempt::Unknown,
+            Err(RaftError::Fatal(_)) => Attempt::Stopped,
+        }
+    }
+
+    async fn propose_there(&self, leader: u64, bytes: Bytes, maybe_logged: &mut bool) -> Attempt {
+        let Some(client) = self.client(leader, Traffic::Bulk) else { return Attempt::Refused };
+        *maybe_logged = true;
+        match self.forwarder.propose(leader, client, bytes).await {
+            None => Attempt::Unknown,
+            Some(answer) if answer.not_leader => Attempt::Refused,
+            Some(answer) => match CommandResponse::decode(answer.response) {
+                Ok(response) => Attempt::Applied { response, index: answer.index },
+                Err(error) => {
+                    tracing::error!(%error, "the leader's answer cannot be decoded");
+                    Attempt::Unknown
+                }
+            },
+        }
+    }
+
+    /// Another member's proposal, for this one as the leader.
+    pub(crate) async fn propose_forwarded(&self, request: ForwardRequest) -> Result<ForwardResponse, Status> {
+        // A copy: what is applied lives long, and must not keep the whole message in memory.
+        let bytes = Bytes::copy_from_slice(&request.command);
+        let answer = ForwardResponse { id: request.id, ..ForwardResponse::default() };
+        match self.propose_here(bytes).await {
+            Attempt::Applied { response, index } => {
+                Ok(ForwardResponse { response: response.encode_to_vec().into(), index, ..answer })
+            }
+            // The member asks again with the same stamp, so not knowing the outcome does no harm.
+            Attempt::Refused | Attempt::Unknown => {
+                let leader = self.leadership.borrow().leader.unwrap_or_default();
+                Ok(ForwardResponse { not_leader: true, leader, ..answer })
+            }
+            Attempt::Stopped => Err(Error::Stopped.into()),
+        }
+    }
+
+    pub(crate) async fn wait_applied(&self, index: u64) {
+        // An error means that the machine is gone, and with it the store: the caller's deadline ends the wait.
+        if self.applied.clone().wait_for(|applied| applied.index >= index).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// A commit index that a quorum confirmed after this call began, if this member leads.
+    pub(crate) async fn leader_read_index(&self) -> Result<ReadIndexResponse, Error> {
+        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => Ok(ReadIndexResponse { index: linearizer.read_log_id().index(), ..Default::default() }),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(ForwardToLeader { leader_id, .. }))) => {
+                Ok(ReadIndexResponse { not_leader: true, leader: leader_id.unwrap_or_default(), index: 0 })
+            }
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(Error::NoLeader),
+            Err(RaftError::Fatal(_)) => Err(Error::Stopped),
+        }
+    }
+
+    /// One attempt, here or at the leader.
+    pub(crate) async fn try_read_index(&self, leader: u64) -> Option<u64> {
+        let answer = if leader == self.id() {
+            self.leader_read_index().await.ok()?
+        } else {
+            let mut client = self.client(leader, Traffic::Control)?;
+            tokio::time::timeout(LEADER_ANSWER_TIMEOUT, client.read_index(ReadIndexRequest {}))
+                .await
+                .ok()?
+                .ok()?
+                .into_inner()
+        };
+        (!answer.not_leader).then_some(answer.index)
+    }
+
+    /// After it, the local view holds every write acknowledged before the call.
+    pub(crate) async fn read_barrier(&self, timeout: Duration) -> Result<(), Error> {
+        let wait = async {
+            let index = self.reads.wait().await?;
+            self.wait_applied(index).await;
+            Ok(())
+        };
+        match tokio::time::timeout(timeout, wait).await {
+            Ok(result) => result,
+            Err(_) if self.leadership.borrow().leader.is_none() => Err(Error::NoLeader),
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+
+    /// Renews a lease, if this member leads, and a quorum agrees that it does.
+    pub(crate) async fn leader_keep_alive(&self, id: i64) -> Result<KeepAliveResponse, Error> {
+        let not_leader =
+            |leader: Option<u64>| KeepAliveResponse { not_leader: true, leader: leader.unwrap_or_default(), ttl: 0 };
+        let confirmed = self.leader_read_index().await?;
+        if confirmed.not_leader {
+            return Ok(not_leader(Some(confirmed.leader)));
+        }
+        self.wait_applied(confirmed.index).await;
+        let now = Instant::now();
+        match self.leases.lock().as_mut() {
+            Some(clock) => {
+                clock.observe(&self.state.view(), now);
+                Ok(KeepAliveResponse { ttl: clock.renew(id, now).unwrap_or(0), ..KeepAliveResponse::default() })
+            }
+            None => Ok(not_leader(None)),
+        }
+    }
+
+    /// Renews a lease through the leader. Its time to live, or `None` when there is no such lease.
+    pub(crate) async fn keep_alive(&self, id: i64, timeout: Duration) -> Result<Option<i64>, Error> {
+        let attempts = async {
+            let mut leadership = self.leadership.clone();
+            loop {
+                let leader = leadership.borrow_and_update().leader;
+                let answer = match leader {
+                    Some(leader) if leader == self.id() => self.leader_keep_alive(id).await.ok(),
+                    Some(leader) => self.ask_keep_alive(leader, id).await,
+                    None => None,
+                };
+                if let Some(answer) = answer.filter(|answer| !answer.not_leader) {
+                    return Ok((answer.ttl > 0).then_some(answer.ttl));
+                }
+                self.wait_for_change(&mut leadership).await?;
+            }
+        };
+        tokio::time::timeout(timeout, attempts).await.unwrap_or(Err(Error::Timeout))
+    }
+
+    async fn ask_keep_alive(&self, leader: u64, id: i64) -> Option<KeepAliveResponse> {
+        let mut client = self.client(leader, Traffic::Control)?;
+        let answer = tokio::time::timeout(LEADER_ANSWER_TIMEOUT, client.keep_alive(KeepAliveRequest { id })).await;
+        Some(answer.ok()?.ok()?.into_inner())
+    }
+}

@@ -1,0 +1,314 @@
+//! Who belongs to the group, and how that changes. Any member takes a request; the leader carries it out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use openraft::{
+    ChangeMembers, Instant as _,
+    errors::{ChangeMembershipError, ClientWriteError, RaftError},
+    rt::watch::WatchReceiver as _,
+};
+use proto::raftpb::{CommandError, Frame};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    inner::Inner,
+    peers::Traffic,
+    raft::type_config::{MemberInfo, Types},
+};
+
+/// A learner this many entries behind is in sync: what it lacks is sent in a moment.
+pub(crate) const LAG_ENTRIES_MAX: u64 = 500;
+/// A member heard of within this time is alive.
+pub(crate) const ALIVE: Duration = Duration::from_secs(2);
+/// How long one question to the leader may take: a membership change is two entries of the log.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// One member of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Drawn at random, never used again.
+    pub id: u64,
+    /// For people.
+    pub name: String,
+    /// Where the other members reach it.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it.
+    pub client_urls: Vec<String>,
+    /// It has no vote (yet).
+    pub learner: bool,
+}
+
+/// What the leader is asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    Add { id: u64, info: MemberInfo },
+    Remove { id: u64 },
+    Promote { id: u64 },
+    Update { id: u64, info: MemberInfo },
+    MoveLeader { to: u64 },
+    LeaseRemaining { id: i64 },
+}
+
+/// What it says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Done { number: i64 },
+    NotLeader,
+    Refused { kind: u32, message: String, detail: i64 },
+}
+
+/// Why the leader did not do it.
+enum Failure {
+    NotLeader,
+    /// Another change is under way.
+    Busy,
+    Refused(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<RaftError<Types, ClientWriteError<Types>>> for Failure {
+    fn from(error: RaftError<Types, ClientWriteError<Types>>) -> Self {
+        match error {
+            RaftError::Fatal(_) => Self::Refused(Error::Stopped),
+            RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => match error {
+                ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_) => Self::Busy,
+                ChangeMembershipError::EmptyMembership(_) => Self::Refused(Error::NotEnoughStartedMembers),
+                ChangeMembershipError::LearnerNotFound(_) => Self::Refused(Error::MemberNotFound),
+                error => Self::Refused(Error::Internal(error.to_string())),
+            },
+            RaftError::APIError(ClientWriteError::PreconditionFailed(_)) => Self::Busy,
+            RaftError::APIError(_) => Self::NotLeader,
+        }
+    }
+}
+
+impl Inner {
+    /// All members, in the order of their ids.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let metrics = self.raft.server_metrics();
+        let server = metrics.borrow_watched();
+        let membership = server.membership_config.membership();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let member = |(id, info): (&u64, &MemberInfo)| Member {
+            id: *id,
+            name: info.name.clone(),
+            peer_urls: info.peer_urls.clone(),
+            client_urls: info.client_urls.clone(),
+            learner: !voters.contains(id),
+        };
+        membership.nodes().map(member).collect()
+    }
+
+    /// Has the leader do it, whoever that is, until the deadline.
+    pub(crate) async fn manage(&self, request: Request, timeout: Duration) -> Result<i64, Error> {
+        let attempts = async {
+            let mut leadership = self.leadership.clone();
+            loop {
+                let leader = leadership.borrow_and_update().leader;
+                let answer = match leader {
+                    Some(leader) if leader == self.id() => Some(self.leader_manage(request.clone()).await),
+                    Some(leader) => self.ask_manage(leader, &request).await,
+                    None => None,
+                };
+                match answer {
+                    Some(Answer::Done { number }) => return Ok(number),
+                    Some(Answer::Refused { kind, message, detail }) => {
+                        return Err(CommandError { kind, message, detail }.into());
+                    }
+                    Some(Answer::NotLeader) | None => self.wait_for_change(&mut leadership).await?,
+                }
+            }
+        };
+        tokio::time::timeout(timeout, attempts).await.unwrap_or(Err(Error::Timeout))
+    }
+
+    async fn ask_manage(&self, leader: u64, request: &Request) -> Option<Answer> {
+        let mut client = self.client(leader, Traffic::Control)?;
+        let body = serde_json::to_vec(request).ok()?.into();
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.manage(Frame { kind: 0, body })).await.ok()?;
+        match answer {
+            Ok(answer) => serde_json::from_slice(&answer.into_inner().body).ok(),
+            Err(status) => {
+                tracing::debug!(%status, "the leader did not answer");
+                None
+            }
+        }
+    }
+
+    /// Carries a request out, if this member leads.
+    pub(crate) async fn leader_manage(&self, request: Request) -> Answer {
+        let done = match request {
+            Request::Add { id, info } => self.add(id, info).await,
+            Request::Remove { id } => self.remove(id).await,
+            Request::Promote { id } => self.promote(id).await,
+            Request::Update { id, info } => self.update(id, info).await,
+            Request::MoveLeader { to } => self.hand_over(to).await,
+            Request::LeaseRemaining { id } => self.lease_remaining(id),
+        };
+        match done {
+            Ok(number) => Answer::Done { number },
+            Err(Failure::NotLeader | Failure::Busy) => Answer::NotLeader,
+            Err(Failure::Refused(error)) => {
+                let CommandError { kind, message, detail } = (&error).into();
+                Answer::Refused { kind, message, detail }
+            }
+        }
+    }
+
+    async fn add(&self, id: u64, info: MemberInfo) -> Result<i64, Failure> {
+        let nodes = self.nodes();
+        match nodes.get(&id) {
+            // The answer to a repeated request, when the first one was lost.
+            Some(known) if *known == info => return Ok(0),
+            Some(_) => return Err(Error::MemberExists.into()),
+            None => {}
+        }
+        if info.peer_urls.is_empty() || info.peer_urls.iter().any(|url| !url.starts_with("https://")) {
+            return Err(Error::BadMemberUrls.into());
+        }
+        if nodes.values().any(|other| other.peer_urls.iter().any(|url| info.peer_urls.contains(url))) {
+            return Err(Error::PeerUrlExists.into());
+        }
+        self.raft.add_learner(id, info, false).await?;
+        Ok(0)
+    }
+
+    async fn remove(&self, id: u64) -> Result<i64, Failure> {
+        let members = self.members();
+        let member = members.iter().find(|member| member.id == id).ok_or(Error::MemberNotFound)?;
+        if member.learner {
+            self.raft.change_membership(ChangeMembers::RemoveNodes([id].into()), false).await?;
+            return Ok(0);
+        }
+        let others: Vec<u64> = self.raft.voter_ids().filter(|voter| *voter != id).collect();
+        let alive = others.iter().filter(|voter| self.is_alive(**voter)).count();
+        if alive < others.len() / 2 + 1 {
+            return Err(Error::NotEnoughStartedMembers.into());
+        }
+        self.raft.change_membership(ChangeMembers::RemoveVoters([id].into()), false).await?;
+        Ok(0)
+    }
+
+    async fn promote(&self, id: u64) -> Result<i64, Failure> {
+        let members = self.members();
+        let member = members.iter().find(|member| member.id == id).ok_or(Error::MemberNotFound)?;
+        if !member.learner {
+            return Err(Error::MemberNotLearner.into());
+        }
+        if !self.in_sync().contains(&id) {
+            return Err(Error::LearnerNotReady.into());
+        }
+        self.add_voters([id].into()).await
+    }
+
+    async fn add_voters(&self, ids: BTreeSet<u64>) -> Result<i64, Failure> {
+        self.raft.change_membership(ChangeMembers::AddVoterIds(ids), true).await?;
+        Ok(0)
+    }
+
+    /// Gives learners their votes; `false` when it has to be tried again.
+    pub(crate) async fn promote_all(&self, ids: BTreeSet<u64>) -> bool {
+        self.add_voters(ids).await.is_ok()
+    }
+
+    async fn update(&self, id: u64, mut info: MemberInfo) -> Result<i64, Failure> {
+        let known = self.nodes().remove(&id).ok_or(Error::MemberNotFound)?;
+        if info.peer_urls.is_empty() {
+            info.peer_urls.clone_from(&known.peer_urls);
+        }
+        if info.client_urls.is_empty() {
+            info.client_urls.clone_from(&known.client_urls);
+        }
+        if info.name.is_empty() {
+            info.name.clone_from(&known.name);
+        }
+        if info != known {
+            self.raft.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(id, info)])), true).await?;
+        }
+        Ok(0)
+    }
+
+    async fn hand_over(&self, to: u64) -> Result<i64, Failure> {
+        if self.leadership.borrow().leader == Some(to) {
+            return Ok(0);
+        }
+        if self.leadership.borrow().leader != Some(self.id()) {
+            return Err(Failure::NotLeader);
+        }
+        if !self.raft.voter_ids().any(|voter| voter == to) {
+            return Err(Error::BadLeaderTransferee.into());
+        }
+        self.raft.trigger().transfer_leader(to).await.map_err(|_| Error::Stopped)?;
+        let mut leadership = self.leadership.clone();
+        let moved = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != self.id()));
+        let wait = self.config.timing.election_max * 2;
+        match tokio::time::timeout(wait, moved).await {
+            Ok(_) => Ok(0),
+            Err(_) => Err(Failure::Busy),
+        }
+    }
+
+    fn lease_remaining(&self, id: i64) -> Result<i64, Failure> {
+        let now = std::time::Instant::now();
+        let mut leases = self.leases.lock();
+        let clock = leases.as_mut().ok_or(Failure::NotLeader)?;
+        clock.observe(&self.state.view(), now);
+        Ok(clock.remaining(id, now).unwrap_or(-1))
+    }
+
+    /// Learners that have nearly all of the log.
+    pub(crate) fn in_sync(&self) -> BTreeSet<u64> {
+        let learners: BTreeSet<u64> = self.raft.learner_ids().collect();
+        let metrics = self.raft.data_metrics();
+        let data = metrics.borrow_watched();
+        let last = data.last_log.map_or(0, |last| last.index);
+        let matched = data.replication.iter().flatten();
+        matched
+            .filter(|(id, at)| learners.contains(id) && at.is_some_and(|at| at.index + LAG_ENTRIES_MAX >= last))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The voter, other than this member, that has most of the log.
+    pub(crate) fn best_successor(&self) -> Option<u64> {
+        let voters: BTreeSet<u64> = self.raft.voter_ids().filter(|voter| *voter != self.id()).collect();
+        let metrics = self.raft.data_metrics();
+        let data = metrics.borrow_watched();
+        let candidates = data.replication.iter().flatten().filter(|(id, _)| voters.contains(id));
+        candidates.max_by_key(|(_, at)| at.map(|at| at.index)).map(|(id, _)| *id)
+    }
+
+    /// Whether the leader has heard of the member lately.
+    pub(crate) fn is_alive(&self, id: u64) -> bool {
+        if id == self.id() {
+            return true;
+        }
+        let metrics = self.raft.data_metrics();
+        let data = metrics.borrow_watched();
+        let heard = data.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(&id).cloned()).flatten();
+        heard.is_some_and(|at| at.elapsed() < ALIVE)
+    }
+}
+
+/// Keeps what the members say of themselves true: an address may change with a restart.
+pub(crate) async fn announce(store: Arc<Inner>) {
+    let info = store.own_info();
+    let mut leadership = store.leadership.clone();
+    if leadership.wait_for(|now| now.leader.is_some()).await.is_err() {
+        return;
+    }
+    let stale = store.nodes().get(&store.id()).is_some_and(|known| *known != info);
+    if stale && let Err(error) = store.manage(Request::Update { id: store.id(), info }, Duration::from_secs(60)).await {
+        tracing::warn!(%error, "this member's new addresses could not be announced");
+    }
+}

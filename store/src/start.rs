@@ -1,0 +1,297 @@
+//! Putting a member together, and taking it apart.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use openraft::rt::watch::WatchReceiver as _;
+use parking_lot::Mutex;
+use proto::raftpb::raft_server::RaftServer;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{service::Routes, transport::Server as TonicServer};
+
+use crate::{
+    Leadership, Store,
+    config::Config,
+    data_dir::{DataDir, DirError},
+    forward::Forwarder,
+    hint,
+    inner::Inner,
+    leadership,
+    listener::{Audience, Listener},
+    membership,
+    peers::{MESSAGE_BYTES_MAX, Peers},
+    persistence::{Persistence, StateError},
+    proposals::Proposals,
+    raft::{
+        self, Raft, log_storage::LogStorage, network::Network, server::Server, state_machine::Machine,
+        type_config::MemberInfo,
+    },
+    read_index,
+    rows::Owner,
+    steward,
+    tls::{Credentials, Subject, TlsError},
+    upkeep,
+    wal::{Identity, Options, Wal, WalError},
+};
+
+/// Lost connections to look at; more at once mean nothing else.
+const CLOSED_MAX: usize = 64;
+/// How long a leader that stops waits for its successor.
+const HAND_OVER: Duration = Duration::from_secs(1);
+/// How long a stopping member waits for its own tasks.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why a member did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its directory.
+    #[error(transparent)]
+    Dir(#[from] DirError),
+    /// Its log.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// Its state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Its certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A port.
+    #[error("cannot listen on {address}; is another process using it?")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The timing.
+    #[error("the timing is unusable; heartbeat < election_min < election_max is needed")]
+    Timing(#[source] openraft::ConfigError),
+    /// Consensus.
+    #[error("consensus did not start: {0}")]
+    Raft(String),
+}
+
+fn did_not_start(error: impl std::fmt::Display) -> StartError {
+    StartError::Raft(error.to_string())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// The parts that the running member follows.
+struct Channels {
+    rounds: read_index::ReadIndexRounds,
+    leadership: watch::Sender<Leadership>,
+    closed: mpsc::Receiver<Subject>,
+    report_closed: mpsc::Sender<Subject>,
+}
+
+pub(crate) async fn start(config: Config) -> Result<Store, StartError> {
+    let credentials = Arc::new(Credentials::new(config.cluster_id, config.member_id, &config.tls)?);
+    let peer_port = bind(config.peer_listen).await?;
+    let client_port = bind(config.client_listen).await?;
+    let dir = DataDir::open(&config)?;
+    let (inner, channels) = assemble(config, credentials, &dir).await?;
+    let inner = Arc::new(inner);
+    if dir.creates_cluster {
+        create_cluster(&inner).await?;
+    }
+    let store = Store { inner: inner.clone() };
+    spawn_tasks(&inner, channels.leadership, channels.rounds, channels.closed);
+    let raft = RaftServer::new(Server { store: inner.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    serve(&inner, peer_port, Audience::Peers, Some(channels.report_closed), Routes::new(raft))?;
+    serve(&inner, client_port, Audience::Clients, None, crate::service::routes(&store))?;
+    Ok(store)
+}
+
+async fn assemble(
+    config: Config,
+    credentials: Arc<Credentials>,
+    dir: &DataDir,
+) -> Result<(Inner, Channels), StartError> {
+    let raft_config = Arc::new(raft::config(config.cluster_id, config.timing).map_err(StartError::Timing)?);
+    let identity = Identity { cluster_id: config.cluster_id, member_id: config.member_id };
+    let (wal_dir, state_dir) = (dir.wal(), dir.path().to_path_buf());
+    let owner = Owner { cluster_id: config.cluster_id, member_id: config.member_id };
+    let opened = tokio::task::spawn_blocking(move || {
+        let (state, persistence) = Persistence::open(&state_dir, owner)?;
+        Ok::<_, StartError>((Wal::open(&wal_dir, identity, Options::default())?, state, Arc::new(persistence)))
+    });
+    let (wal, state, persistence) = opened.await.map_err(did_not_start)??;
+    let machine = Machine::new(state.clone(), persistence.clone());
+    let applied = machine.applied();
+    let peers = Peers::new(credentials.clone());
+    let (id, log) = (config.member_id, LogStorage::new(wal.clone()));
+    let raft = Raft::new(id, raft_config, Network::new(peers.clone()), log, machine).await.map_err(did_not_start)?;
+    let (reads, rounds) = read_index::queue();
+    let (leadership, led) = watch::channel(Leadership::default());
+    let (report_closed, closed) = mpsc::channel(CLOSED_MAX);
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let inner = Inner {
+        config,
+        credentials,
+        peers,
+        wal,
+        raft,
+        state,
+        persistence,
+        applied,
+        leadership: led,
+        proposals: Proposals::new(rand::random_range(1..=u64::MAX)),
+        forwarder: Forwarder::new(tasks.clone(), shutdown.clone()),
+        reads,
+        leases: Mutex::new(None),
+        tasks,
+        servers: Mutex::new(JoinSet::new()),
+        shutdown,
+    };
+    Ok((inner, Channels { rounds, leadership, closed, report_closed }))
+}
+
+async fn create_cluster(inner: &Inner) -> Result<(), StartError> {
+    if inner.raft.is_initialized().await.map_err(did_not_start)? {
+        return Ok(());
+    }
+    let members: BTreeMap<u64, MemberInfo> = [(inner.id(), inner.own_info())].into();
+    inner.raft.initialize(members).await.map_err(did_not_start)
+}
+
+fn spawn_tasks(
+    inner: &Arc<Inner>,
+    leadership: watch::Sender<Leadership>,
+    rounds: read_index::ReadIndexRounds,
+    closed: mpsc::Receiver<Subject>,
+) {
+    let weak = Arc::downgrade(inner);
+    inner.spawn(leadership::follow(inner.raft.clone(), inner.applied.clone(), leadership));
+    inner.spawn(rounds.run(weak.clone()));
+    inner.spawn(hint::follow(weak.clone(), closed));
+    inner.spawn(steward::run(weak.clone()));
+    inner.spawn(membership::announce(inner.clone()));
+    inner.spawn(upkeep::run(weak));
+    inner.spawn(watch_health(inner.raft.clone()));
+}
+
+/// A member whose consensus has ended for another reason than a stop is of no use to anybody.
+async fn watch_health(raft: Raft) {
+    let mut metrics = raft.metrics();
+    loop {
+        let state = metrics.borrow_watched().running_state.clone();
+        match state {
+            Ok(()) => {}
+            Err(openraft::errors::Fatal::Stopped) => return,
+            Err(fatal) => {
+                tracing::error!(%fatal, "this member has stopped taking part");
+                return;
+            }
+        }
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn serve(
+    inner: &Arc<Inner>,
+    tcp: TcpListener,
+    audience: Audience,
+    closed: Option<mpsc::Sender<Subject>>,
+    routes: Routes,
+) -> Result<(), StartError> {
+    let listener = Listener {
+        tcp,
+        audience,
+        credentials: inner.credentials.clone(),
+        acceptor: TlsAcceptor::from(Arc::new(inner.credentials.server()?)),
+        shutdown: inner.shutdown.clone(),
+        closed,
+    };
+    let shutdown = inner.shutdown.clone();
+    let mut servers = inner.servers.lock();
+    let incoming = listener.incoming(&mut servers);
+    servers.spawn(async move {
+        let served = TonicServer::builder()
+            .initial_stream_window_size(12 << 20)
+            .initial_connection_window_size(12 << 20)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "a port is no longer served");
+        }
+    });
+    Ok(())
+}
+
+impl Inner {
+    pub(crate) fn own_info(&self) -> MemberInfo {
+        let Config { name, peer_url, client_url, .. } = &self.config;
+        MemberInfo { name: name.clone(), peer_urls: vec![peer_url.clone()], client_urls: vec![client_url.clone()] }
+    }
+
+    /// Runs a task that ends with the store.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// Hands leadership over, if this member has it and somebody can take it.
+    async fn resign(&self) {
+        if self.leadership.borrow().leader != Some(self.id()) {
+            return;
+        }
+        let Some(successor) = self.best_successor().filter(|successor| self.is_alive(*successor)) else { return };
+        if self.raft.trigger().transfer_leader(successor).await.is_err() {
+            return;
+        }
+        let mut leadership = self.leadership.clone();
+        let moved = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != self.id()));
+        if tokio::time::timeout(HAND_OVER, moved).await.is_err() {
+            tracing::warn!(successor, "nobody took leadership over in time");
+        }
+    }
+
+    /// Stops; what a restart would replay is written first.
+    pub(crate) async fn retire(&self) {
+        self.resign().await;
+        if let Err(error) = self.persistence.checkpoint(self.state.view()).await {
+            tracing::warn!(%error, "the last checkpoint failed; a restart will replay more of the log");
+        }
+        self.halt().await;
+    }
+
+    /// Ends everything, in the order in which the parts depend on each other.
+    pub(crate) async fn halt(&self) {
+        self.shutdown.cancel();
+        self.proposals.close();
+        self.state.close();
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(%error, "consensus did not stop cleanly");
+        }
+        self.wal.close().await;
+        self.persistence.close().await;
+        let mut servers = std::mem::take(&mut *self.servers.lock());
+        self.tasks.close();
+        let drain = async {
+            while servers.join_next().await.is_some() {}
+            self.tasks.wait().await;
+        };
+        if tokio::time::timeout(DRAIN, drain).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+    }
+}

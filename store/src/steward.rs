@@ -1,0 +1,111 @@
+//! What the leader looks after, beyond the log: leases that ran out, learners that caught up, a disk that stalls.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use openraft::{Instant as _, rt::watch::WatchReceiver as _};
+use proto::{etcdserverpb::LeaseRevokeRequest, raftpb::command};
+use tokio::task::JoinSet;
+
+use crate::{Error, Proposal, inner::Inner, lease::LeaseClock};
+
+/// How often the leader looks. A lease lives this much longer at most.
+const TICK: Duration = Duration::from_millis(100);
+/// Leases revoked at once, so that a mass expiry does not crowd out everybody else's requests.
+const REVOCATIONS_MAX: usize = 64;
+/// When a revocation failed.
+const REVOKE_AGAIN: Duration = Duration::from_secs(2);
+/// A learner must have been in sync this long before it gets a vote.
+const IN_SYNC_FOR: Duration = Duration::from_secs(1);
+/// A flush that takes longer is a stalled disk: somebody else leads better.
+const STALL: Duration = Duration::from_secs(1);
+/// A leader that no quorum has acknowledged for this long has lost it.
+const QUORUM_SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// The leader's loop; idle on other members.
+pub(crate) async fn run(store: Weak<Inner>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut revocations = JoinSet::new();
+    let mut in_sync_since: Option<(BTreeSet<u64>, Instant)> = None;
+    loop {
+        ticks.tick().await;
+        let Some(store) = store.upgrade() else { return };
+        while revocations.try_join_next().is_some() {}
+        let leadership = *store.leadership.borrow();
+        if !leadership.acting {
+            *store.leases.lock() = None;
+            in_sync_since = None;
+            continue;
+        }
+        expire_leases(&store, &mut revocations);
+        promote_learners(&store, &mut in_sync_since).await;
+        leave_a_stalled_disk(&store).await;
+    }
+}
+
+fn expire_leases(store: &Arc<Inner>, revocations: &mut JoinSet<()>) {
+    let now = Instant::now();
+    let view = store.state.view();
+    let mut leases = store.leases.lock();
+    let clock = leases.get_or_insert_with(|| LeaseClock::new(&view, now));
+    clock.observe(&view, now);
+    let room = REVOCATIONS_MAX.saturating_sub(revocations.len());
+    // A leader cut off from the others has no say over leases, and may have missed their renewal.
+    if room == 0 || quorum_is_silent(store) {
+        return;
+    }
+    for id in clock.expired(now, room) {
+        clock.retry_at(id, now + REVOKE_AGAIN);
+        let store = store.clone();
+        revocations.spawn(async move {
+            let body = command::Body::LeaseRevoke(LeaseRevokeRequest { id });
+            match store.propose(body, Proposal::default()).await {
+                Ok(_) | Err(Error::LeaseNotFound) => {}
+                Err(error) => tracing::debug!(lease = id, %error, "an expired lease could not be revoked yet"),
+            }
+        });
+    }
+}
+
+fn quorum_is_silent(store: &Inner) -> bool {
+    let metrics = store.raft.data_metrics();
+    let acknowledged = metrics.borrow_watched().last_quorum_acked;
+    acknowledged.is_some_and(|at| at.elapsed() > QUORUM_SILENCE_MAX)
+}
+
+/// Learners become voters, but never so that the number of voters is even: a second voter only adds a way to lose both.
+async fn promote_learners(store: &Arc<Inner>, since: &mut Option<(BTreeSet<u64>, Instant)>) {
+    let voters = store.raft.voter_ids().count();
+    let ready: BTreeSet<u64> = store.in_sync().into_iter().filter(|id| store.is_alive(*id)).collect();
+    let chosen: BTreeSet<u64> = ready.into_iter().take(if voters % 2 == 0 { 1 } else { 2 }).collect();
+    if (voters + chosen.len()) % 2 == 0 || chosen.is_empty() {
+        *since = None;
+        return;
+    }
+    match since {
+        Some((waiting, at)) if *waiting == chosen => {
+            if at.elapsed() >= IN_SYNC_FOR {
+                let promoted = store.promote_all(chosen.clone()).await;
+                tracing::info!(members = ?chosen, promoted, "learners in sync become voters");
+                *since = None;
+            }
+        }
+        _ => *since = Some((chosen, Instant::now())),
+    }
+}
+
+async fn leave_a_stalled_disk(store: &Inner) {
+    let pending = store.wal.fsync_pending();
+    if pending < STALL {
+        return;
+    }
+    let Some(successor) = store.best_successor().filter(|successor| store.is_alive(*successor)) else { return };
+    tracing::warn!(?pending, successor, "the disk stalls; handing leadership over");
+    if let Err(error) = store.raft.trigger().transfer_leader(successor).await {
+        tracing::debug!(%error, "cannot hand leadership over");
+    }
+}

@@ -1,0 +1,196 @@
+//! Members on loopback, with certificates of their own.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use store::{
+    Config, Error, Limits, Proposal, Start, Store, Timing, Tls,
+    etcdserverpb::{PutRequest, RangeRequest},
+};
+use tempfile::TempDir;
+
+pub(crate) const CLUSTER: u64 = 0xC1;
+
+/// The store's authority.
+pub(crate) struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "store");
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    pub(crate) fn issue(&self, uri: &str) -> Tls {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Tls { ca_pem: self.pem.clone(), cert_pem: certificate.pem(), key_pem: key.serialize_pem() }
+    }
+
+    pub(crate) fn member(&self, id: u64) -> Tls {
+        self.issue(&format!("kontiki://{CLUSTER:016x}/member/{id:016x}"))
+    }
+}
+
+/// One member, running or not.
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) store: Option<Store>,
+    _dir: TempDir,
+}
+
+impl Node {
+    pub(crate) fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+}
+
+/// A cluster whose members are numbered from 1.
+pub(crate) struct Cluster {
+    pub(crate) authority: Authority,
+    pub(crate) nodes: BTreeMap<u64, Node>,
+    pub(crate) limits: Limits,
+}
+
+/// A port nobody listens on, held by nobody until the member binds it.
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        Self { authority: Authority::new(), nodes: BTreeMap::new(), limits: Limits::default() }
+    }
+
+    pub(crate) fn config(&self, id: u64, start: Start, dir: &TempDir) -> Config {
+        let (peer_listen, client_listen) = (free_address(), free_address());
+        Config {
+            dir: dir.path().join("store"),
+            cluster_id: CLUSTER,
+            member_id: id,
+            name: format!("m{id}"),
+            peer_listen,
+            client_listen,
+            peer_url: format!("https://{peer_listen}"),
+            client_url: format!("https://{client_listen}"),
+            tls: self.authority.member(id),
+            start,
+            timing: Timing::default(),
+            limits: self.limits,
+        }
+    }
+
+    async fn start_node(&mut self, id: u64, start: Start) {
+        let dir = tempfile::tempdir().unwrap();
+        let config = self.config(id, start, &dir);
+        let store = Store::start(config.clone()).await.unwrap();
+        self.nodes.insert(id, Node { config, store: Some(store), _dir: dir });
+    }
+
+    pub(crate) async fn init(&mut self) {
+        self.start_node(1, Start::Init).await;
+        put(self.store(1), "init", "1").await.unwrap();
+    }
+
+    /// A new member, started and added, not waited for.
+    pub(crate) async fn join(&mut self, id: u64) {
+        self.start_node(id, Start::Join).await;
+        let config = self.nodes[&id].config.clone();
+        let any = self.nodes.values().find(|node| node.config.member_id != id && node.store.is_some()).unwrap();
+        any.store().member_add(id, config.name, vec![config.peer_url], vec![config.client_url]).await.unwrap();
+    }
+
+    /// Three voters.
+    pub(crate) async fn three() -> Self {
+        let mut cluster = Self::new();
+        cluster.init().await;
+        cluster.join(2).await;
+        cluster.join(3).await;
+        cluster.until_voters(3).await;
+        cluster
+    }
+
+    pub(crate) async fn until_voters(&self, count: usize) {
+        until(async || {
+            self.running().all(|store| store.members().iter().filter(|member| !member.learner).count() == count)
+        })
+        .await;
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Store> {
+        self.nodes.values().filter_map(|node| node.store.as_ref())
+    }
+
+    pub(crate) fn store(&self, id: u64) -> &Store {
+        self.nodes[&id].store()
+    }
+
+    /// Waits until every running member agrees, and one acts.
+    pub(crate) async fn leader(&self) -> u64 {
+        until(async || {
+            let leader =
+                self.running().find(|store| store.leadership().borrow().acting).map(|store| store.status().member_id);
+            leader.is_some() && self.running().all(|store| store.leadership().borrow().leader == leader)
+        })
+        .await;
+        self.running().find_map(|store| store.leadership().borrow().leader).unwrap()
+    }
+
+    /// Stops a member as a crash would.
+    pub(crate) async fn kill(&mut self, id: u64) {
+        let store = self.nodes.get_mut(&id).unwrap().store.take().unwrap();
+        store.halt().await;
+    }
+
+    pub(crate) async fn restart(&mut self, id: u64) {
+        let node = self.nodes.get_mut(&id).unwrap();
+        let config = Config { start: Start::Restart, ..node.config.clone() };
+        node.store = Some(Store::start(config).await.unwrap());
+    }
+
+    /// Every running member holds the same state.
+    pub(crate) async fn until_equal(&self) {
+        until(async || {
+            let mut states = self.running().map(|store| (store.view().position(), store.view().hash()));
+            let first = states.next();
+            states.all(|state| Some(state) == first)
+        })
+        .await;
+    }
+}
+
+pub(crate) async fn put(store: &Store, key: &str, value: &str) -> Result<i64, Error> {
+    put_within(store, key, value, Duration::from_secs(5)).await
+}
+
+pub(crate) async fn put_within(store: &Store, key: &str, value: &str, timeout: Duration) -> Result<i64, Error> {
+    let request = PutRequest {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+        ..PutRequest::default()
+    };
+    let response = store.put(request, Proposal { fence: None, timeout }).await?;
+    Ok(response.header.unwrap().revision)
+}
+
+pub(crate) async fn get(store: &Store, key: &str) -> Result<Option<String>, Error> {
+    let request = RangeRequest { key: Bytes::copy_from_slice(key.as_bytes()), ..RangeRequest::default() };
+    let mut response = store.range(request).await?;
+    Ok(response.kvs.pop().map(|kv| String::from_utf8(kv.value.to_vec()).unwrap()))
+}
+
+/// Waits for a condition, with a deadline for loaded machines.
+pub(crate) async fn until(mut condition: impl AsyncFnMut() -> bool) {
+    testing::eventually(Duration::from_secs(30), async || if condition().await { Ok(()) } else { Err("not yet") })
+        .await;
+}
