@@ -11,6 +11,7 @@ mod pod;
 mod reflector;
 pub mod runtime;
 mod server;
+mod sys;
 mod volumes;
 
 pub use config::{Config, ServerTls};

@@ -68,6 +68,9 @@ pub enum ContainerState {
     Exited(Exit),
 }
 
+/// Exit code of a container whose end nobody observed, as if it had been killed.
+pub(super) const UNKNOWN_CODE: i32 = 137;
+
 /// How a container ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {

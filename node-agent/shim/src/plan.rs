@@ -1,0 +1,259 @@
+//! Everything a new container needs, made ready before the clone: after it only system calls are allowed.
+
+use std::{
+    ffi::CString,
+    fs::File,
+    io::Read,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, FileType, OFlags},
+    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags},
+};
+
+use crate::{
+    protocol::{BindSetup, ContainerSetup, Failure, FilesystemSetup},
+    root::{self, Links, Target},
+    sys::{self, PointerList},
+    users::{self, Identity},
+};
+
+/// Account files longer than this are cut; a real one has a few kilobytes.
+const ACCOUNT_FILE_MAX: u64 = 1024 * 1024;
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why a container cannot be started.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) failure: Failure,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn create(message: impl Into<String>) -> Self {
+        Self { failure: Failure::Create, message: message.into() }
+    }
+}
+
+/// A prepared start.
+pub(crate) struct Plan {
+    /// The root file system, mounted nowhere yet.
+    pub(crate) root: OwnedFd,
+    pub(crate) attach_at: CString,
+    pub(crate) read_only_root: bool,
+    pub(crate) filesystems: Vec<Filesystem>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) masked: Vec<CString>,
+    pub(crate) read_only: Vec<CString>,
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) cwd: Target,
+    pub(crate) identity: Identity,
+    pub(crate) capabilities: u64,
+    pub(crate) no_new_privs: bool,
+    pub(crate) filter: Vec<libc::sock_filter>,
+    /// The program's possible paths, in the order of `$PATH`.
+    pub(crate) candidates: Vec<CString>,
+    pub(crate) args: PointerList,
+    pub(crate) env: PointerList,
+    /// What `args` and `env` point to.
+    _strings: [Vec<CString>; 2],
+}
+
+/// A file system to make inside the container's namespaces.
+pub(crate) struct Filesystem {
+    pub(crate) kind: CString,
+    pub(crate) target: Target,
+    pub(crate) options: Vec<(CString, Option<CString>)>,
+    pub(crate) attributes: MountAttrFlags,
+}
+
+/// A device node to make.
+pub(crate) struct Device {
+    pub(crate) parent: Target,
+    pub(crate) name: CString,
+    pub(crate) kind: FileType,
+    pub(crate) number: u64,
+    pub(crate) mode: u32,
+}
+
+/// A detached mount and the place for it.
+pub(crate) struct Bind {
+    pub(crate) mount: OwnedFd,
+    pub(crate) target: Target,
+}
+
+impl Plan {
+    pub(crate) fn new(setup: &ContainerSetup) -> Result<Self, Refusal> {
+        let root = overlay(setup)?;
+        let identity = identity(setup, root.as_fd())?;
+        let env = environment(setup, &identity);
+        let strings = [c_strings(&setup.args)?, c_strings(&env)?];
+        Ok(Self {
+            attach_at: c_string(setup.attach_at.as_os_str().as_bytes())?,
+            read_only_root: setup.read_only_root,
+            filesystems: setup.filesystems.iter().map(filesystem).collect::<Result<_, _>>()?,
+            devices: setup.devices.iter().map(device).collect::<Result<_, _>>()?,
+            masked: c_strings(&setup.masked_paths)?,
+            read_only: c_strings(&setup.read_only_paths)?,
+            binds: setup.binds.iter().map(bind).collect::<Result<_, _>>()?,
+            cwd: target(Path::new(&setup.cwd), true)?,
+            capabilities: setup.capabilities,
+            no_new_privs: setup.no_new_privs,
+            filter: setup.seccomp.iter().map(|packed| unpack(*packed)).collect(),
+            candidates: candidates(&setup.args, &env)?,
+            args: PointerList::new(&strings[0]),
+            env: PointerList::new(&strings[1]),
+            _strings: strings,
+            identity,
+            root,
+        })
+    }
+}
+
+fn unpack(packed: u64) -> libc::sock_filter {
+    let [c1, c0, jt, jf, k @ ..] = packed.to_be_bytes();
+    libc::sock_filter { code: u16::from_be_bytes([c1, c0]), jt, jf, k: u32::from_be_bytes(k) }
+}
+
+fn c_string(bytes: &[u8]) -> Result<CString, Refusal> {
+    CString::new(bytes).map_err(|_| Refusal {
+        failure: Failure::Config,
+        message: format!("{:?} contains a zero byte", String::from_utf8_lossy(bytes)),
+    })
+}
+
+fn c_strings(strings: &[String]) -> Result<Vec<CString>, Refusal> {
+    strings.iter().map(|string| c_string(string.as_bytes())).collect()
+}
+
+fn target(path: &Path, folder: bool) -> Result<Target, Refusal> {
+    Target::new(path, folder).map_err(|message| Refusal { failure: Failure::Config, message })
+}
+
+/// Mounts the layers as a file system that is attached nowhere, so a crash leaves nothing to unmount.
+fn overlay(setup: &ContainerSetup) -> Result<OwnedFd, Refusal> {
+    let failed = |what: &str| {
+        let what = format!("mounting the root file system: {what}");
+        move |error: rustix::io::Errno| Refusal::create(format!("{what}: {error}"))
+    };
+    let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("overlay"))?;
+    for layer in &setup.lower {
+        rustix::mount::fsconfig_set_string(&context, "lowerdir+", layer.as_path())
+            .map_err(failed(&format!("layer {}", layer.display())))?;
+    }
+    for (key, value) in [("upperdir", &setup.upper), ("workdir", &setup.work)] {
+        rustix::mount::fsconfig_set_string(&context, key, value.as_path()).map_err(failed(key))?;
+    }
+    rustix::mount::fsconfig_create(&context).map_err(failed("create"))?;
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed("mount"))
+}
+
+fn identity(setup: &ContainerSetup, root: BorrowedFd<'_>) -> Result<Identity, Refusal> {
+    let read = |path: &std::ffi::CStr| {
+        let mut text = Vec::new();
+        if let Ok(file) = root::open(root, path, OFlags::RDONLY | OFlags::NONBLOCK, Links::Follow) {
+            // A file that cannot be read to its end is as good as its beginning: names that are missing are reported.
+            drop(File::from(file).take(ACCOUNT_FILE_MAX).read_to_end(&mut text));
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    users::resolve(&setup.user, &read(c"/etc/passwd"), &read(c"/etc/group"))
+        .map_err(|message| Refusal { failure: Failure::Config, message })
+}
+
+fn environment(setup: &ContainerSetup, identity: &Identity) -> Vec<String> {
+    let mut env = setup.env.clone();
+    for (name, value) in [("PATH", DEFAULT_PATH), ("HOME", &identity.home)] {
+        let prefix = format!("{name}=");
+        if !env.iter().any(|line| line.starts_with(&prefix)) {
+            env.push(format!("{prefix}{value}"));
+        }
+    }
+    env
+}
+
+fn candidates(args: &[String], env: &[String]) -> Result<Vec<CString>, Refusal> {
+    let Some(program) = args.first().filter(|program| !program.is_empty()) else {
+        return Err(Refusal { failure: Failure::Config, message: "no command specified".to_owned() });
+    };
+    if program.contains('/') {
+        return Ok(vec![c_string(program.as_bytes())?]);
+    }
+    let path = env.iter().rev().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let folders = path.split(':').map(|folder| if folder.is_empty() { "." } else { folder });
+    folders.map(|folder| c_string(format!("{folder}/{program}").as_bytes())).collect()
+}
+
+fn filesystem(setup: &FilesystemSetup) -> Result<Filesystem, Refusal> {
+    let option = |(key, value): &(String, Option<String>)| {
+        Ok((c_string(key.as_bytes())?, value.as_ref().map(|value| c_string(value.as_bytes())).transpose()?))
+    };
+    Ok(Filesystem {
+        kind: c_string(setup.kind.as_bytes())?,
+        target: target(Path::new(&setup.target), true)?,
+        options: setup.options.iter().map(option).collect::<Result<_, Refusal>>()?,
+        attributes: MountAttrFlags::from_bits_retain(setup.attributes),
+    })
+}
+
+fn device(setup: &crate::protocol::DeviceSetup) -> Result<Device, Refusal> {
+    let path = Path::new("/dev").join(&setup.path);
+    Ok(Device {
+        parent: target(path.parent().unwrap_or(Path::new("/dev")), true)?,
+        name: c_string(path.file_name().unwrap_or_default().as_bytes())?,
+        kind: if setup.block { FileType::BlockDevice } else { FileType::CharacterDevice },
+        number: rustix::fs::makedev(setup.major, setup.minor),
+        mode: setup.mode,
+    })
+}
+
+fn bind(setup: &BindSetup) -> Result<Bind, Refusal> {
+    let at = setup.target.display();
+    let failed =
+        |error: rustix::io::Errno| Refusal::create(format!("mounting {} at {at}: {error}", setup.source.display()));
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let mount = rustix::mount::open_tree(CWD, setup.source.as_path(), flags).map_err(failed)?;
+    let propagation = match (setup.from_host, setup.to_host) {
+        (_, true) => libc::MS_SHARED,
+        (true, false) => libc::MS_SLAVE,
+        (false, false) => libc::MS_PRIVATE,
+    };
+    sys::mount_setattr(mount.as_fd(), c"", 0, propagation, true).map_err(failed)?;
+    if setup.read_only {
+        let recursive = setup.recursive_read_only;
+        sys::mount_setattr(mount.as_fd(), c"", sys::ATTR_READ_ONLY, 0, recursive).map_err(failed)?;
+    }
+    let status = rustix::fs::statat(&mount, "", AtFlags::EMPTY_PATH).map_err(failed)?;
+    let folder = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
+    Ok(Bind { mount, target: target(&setup.target, folder)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_searched_along_the_containers_path() {
+        let check = |program: &str, env: &[&str], expect: &[&str]| {
+            let env: Vec<_> = env.iter().map(|line| (*line).to_owned()).collect();
+            let found = candidates(&[program.to_owned()], &env).unwrap();
+            assert_eq!(found.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>(), expect);
+        };
+        check("/bin/a", &["PATH=/x"], &["/bin/a"]);
+        check("./a", &[], &["./a"]);
+        check("a", &["PATH=/x:/y"], &["/x/a", "/y/a"]);
+        check("a", &["PATH=/x", "PATH=/z:"], &["/z/a", "./a"]);
+        assert!(candidates(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn filter_instructions_unpack() {
+        let found = unpack(0x0015_0203_c000_003e);
+        assert_eq!((found.code, found.jt, found.jf, found.k), (0x15, 2, 3, 0xc000_003e));
+    }
+}

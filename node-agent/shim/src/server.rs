@@ -1,0 +1,268 @@
+//! The shim's loop: agents' requests, containers' output, ended processes.
+
+use std::{
+    fs::File,
+    io::Read,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags},
+    io::Errno,
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags},
+    process::WaitOptions,
+};
+
+use crate::{
+    container::Container,
+    logs::Drained,
+    plan::Refusal,
+    protocol::{
+        CONTAINERS, ContainerSetup, ExitRecord, Failure, PACKET_MAX, Reply, Request, SPEC_MAX, ToAgent, ToShim, VERSION,
+    },
+};
+
+/// More agents than one are connected only while one replaces another.
+const CLIENTS_MAX: usize = 4;
+/// Ended containers that nobody asked to forget count too.
+const CONTAINERS_MAX: usize = 256;
+const READ_SIZE: usize = 64 * 1024;
+
+/// The state of a running shim.
+pub(crate) struct Server {
+    listener: OwnedFd,
+    child_signals: OwnedFd,
+    containers_dir: PathBuf,
+    clients: Vec<OwnedFd>,
+    containers: Vec<Container>,
+    buffer: Vec<u8>,
+    entries: Vec<u8>,
+}
+
+/// What a descriptor in the poll set stands for.
+#[derive(Clone, Copy)]
+enum Source {
+    Listener,
+    Children,
+    Client(usize),
+    Stream(usize, usize),
+}
+
+/// Whether to go on.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    Continue,
+    End,
+}
+
+impl Server {
+    pub(crate) fn new(listener: OwnedFd, child_signals: OwnedFd, pod_dir: PathBuf) -> Self {
+        let containers_dir = pod_dir.join(CONTAINERS);
+        let (clients, containers, entries) = (Vec::new(), Vec::new(), Vec::new());
+        Self { listener, child_signals, containers_dir, clients, containers, buffer: vec![0; PACKET_MAX], entries }
+    }
+
+    /// Serves until an agent asks for the end.
+    pub(crate) fn run(&mut self) -> Result<(), Errno> {
+        loop {
+            for source in self.wait()? {
+                match source {
+                    Source::Listener => self.accept(),
+                    Source::Children => self.reap(),
+                    Source::Stream(container, stream) => self.pump(container, stream),
+                    Source::Client(client) => {
+                        if self.serve(client) == Flow::End {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until something is ready. Clients come last and in falling order, since serving one may remove it.
+    fn wait(&self) -> Result<Vec<Source>, Errno> {
+        let mut sources = vec![Source::Listener];
+        let mut set = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        for (index, container) in self.containers.iter().enumerate() {
+            for (stream, pipe) in container.streams.iter().enumerate() {
+                if let Some(pipe) = &pipe.pipe {
+                    sources.push(Source::Stream(index, stream));
+                    set.push(PollFd::new(pipe, PollFlags::IN));
+                }
+            }
+        }
+        sources.push(Source::Children);
+        set.push(PollFd::new(&self.child_signals, PollFlags::IN));
+        for (index, client) in self.clients.iter().enumerate().rev() {
+            sources.push(Source::Client(index));
+            set.push(PollFd::new(client, PollFlags::IN));
+        }
+        match rustix::event::poll(&mut set, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let ready = set.iter().map(|entry| !entry.revents().is_empty());
+        let mut ready: Vec<_> =
+            sources.into_iter().zip(ready).filter_map(|(source, ready)| ready.then_some(source)).collect();
+        // A new client gets a new index, so it may not come before the old ones are served.
+        if matches!(ready.first(), Some(Source::Listener)) {
+            ready.rotate_left(1);
+        }
+        Ok(ready)
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        if let Ok(client) = rustix::net::accept_with(&self.listener, flags) {
+            if self.clients.len() == CLIENTS_MAX {
+                // The oldest belongs to an agent that is gone or hangs.
+                self.clients.remove(0);
+            }
+            self.clients.push(client);
+        }
+    }
+
+    fn pump(&mut self, container: usize, stream: usize) {
+        let container = &mut self.containers[container];
+        let pumped =
+            container.streams[stream].pump(&mut self.buffer[..READ_SIZE], &mut self.entries, &mut container.log);
+        debug_assert!(pumped == Drained::Open || container.streams[stream].pipe.is_none());
+    }
+
+    fn reap(&mut self) {
+        let mut signals = [0; 128];
+        while rustix::io::read(&self.child_signals, &mut signals).is_ok_and(|read| read > 0) {}
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get().cast_unsigned();
+            let signal = status.terminating_signal();
+            let code = status.exit_status().unwrap_or_else(|| 128 + signal.unwrap_or(0));
+            // Orphans of containers that share the node's process table end here too, and are only reaped.
+            let found = self.containers.iter_mut().find(|container| container.pid == pid && container.runs());
+            let Some(container) = found else { continue };
+            let exit = container.ended(code, signal, &mut self.buffer[..READ_SIZE]);
+            let id = container.id.clone();
+            self.announce(id, exit);
+        }
+    }
+
+    fn announce(&mut self, id: String, exit: ExitRecord) {
+        let message = ToAgent::Exited { id, exit };
+        // An agent that does not read is cut off; it asks for the state when it comes back.
+        self.clients.retain(|client| send(client, &message).is_ok());
+    }
+
+    fn serve(&mut self, client: usize) -> Flow {
+        let (bytes, file) = match receive(&self.clients[client], &mut self.buffer) {
+            Ok(Some(packet)) => packet,
+            Err(Errno::AGAIN | Errno::INTR) => return Flow::Continue,
+            Ok(None) | Err(_) => {
+                self.clients.remove(client);
+                return Flow::Continue;
+            }
+        };
+        let message = match serde_json::from_slice::<ToShim>(&self.buffer[..bytes]) {
+            Ok(message) => message,
+            Err(_) => {
+                self.clients.remove(client);
+                return Flow::Continue;
+            }
+        };
+        let mut flow = Flow::Continue;
+        let reply = if message.version == VERSION {
+            self.answer(message.request, file, &mut flow)
+        } else {
+            Err(refused(format!("this shim speaks version {VERSION}, not {}", message.version)))
+        };
+        let reply = reply.unwrap_or_else(|Refusal { failure, message }| Reply::Failed { failure, message });
+        if send(&self.clients[client], &ToAgent::Reply { serial: message.serial, reply }).is_err() {
+            self.clients.remove(client);
+        }
+        flow
+    }
+
+    fn answer(&mut self, request: Request, file: Option<OwnedFd>, flow: &mut Flow) -> Result<Reply, Refusal> {
+        match request {
+            Request::Start { id } => return self.start(&id, file),
+            Request::Signal { id, signal } => self.find(&id)?.signal(signal)?,
+            Request::ReopenLog { id } => {
+                let log = &mut self.find(&id)?.log;
+                log.reopen().map_err(|error| refused(format!("opening the log again: {error}")))?;
+            }
+            Request::Forget { id } => {
+                if self.find(&id)?.runs() {
+                    return Err(refused(format!("container {id} runs")));
+                }
+                self.containers.retain(|container| container.id != id);
+            }
+            Request::State => {
+                return Ok(Reply::State { containers: self.containers.iter().map(Container::record).collect() });
+            }
+            Request::Shutdown => {
+                if self.containers.iter().any(Container::runs) {
+                    return Err(refused("containers run".to_owned()));
+                }
+                *flow = Flow::End;
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    fn find(&mut self, id: &str) -> Result<&mut Container, Refusal> {
+        let found = self.containers.iter_mut().find(|container| container.id == id);
+        found.ok_or_else(|| Refusal { failure: Failure::NotFound, message: format!("no container {id}") })
+    }
+
+    fn start(&mut self, id: &str, file: Option<OwnedFd>) -> Result<Reply, Refusal> {
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(refused(format!("{id:?} is no container id")));
+        }
+        if self.find(id).is_ok() {
+            return Err(refused(format!("container {id} exists")));
+        }
+        if self.containers.len() == CONTAINERS_MAX {
+            return Err(refused(format!("the pod has {CONTAINERS_MAX} containers: remove ended ones")));
+        }
+        let file = file.ok_or_else(|| refused("no specification attached".to_owned()))?;
+        let mut text = Vec::new();
+        let limit = u64::try_from(SPEC_MAX).unwrap_or(u64::MAX);
+        File::from(file)
+            .take(limit)
+            .read_to_end(&mut text)
+            .map_err(|error| refused(format!("reading the specification: {error}")))?;
+        let setup: ContainerSetup =
+            serde_json::from_slice(&text).map_err(|error| refused(format!("reading the specification: {error}")))?;
+        let container = Container::start(id, &setup, self.containers_dir.join(id))?;
+        let reply = Reply::Started { pid: container.pid, started_nanos: container.started_nanos() };
+        self.containers.push(container);
+        Ok(reply)
+    }
+}
+
+fn refused(message: String) -> Refusal {
+    Refusal { failure: Failure::Refused, message }
+}
+
+fn send(client: &OwnedFd, message: &ToAgent) -> Result<(), Errno> {
+    let bytes = serde_json::to_vec(message).map_err(|_| Errno::INVAL)?;
+    rustix::net::send(client, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).map(drop)
+}
+
+/// Takes one packet; `None` at the end of the connection.
+fn receive(client: &OwnedFd, buffer: &mut [u8]) -> Result<Option<(usize, Option<OwnedFd>)>, Errno> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [std::io::IoSliceMut::new(buffer)];
+    let received = rustix::net::recvmsg(client.as_fd(), &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut file = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(files) = message {
+            file = files.last();
+        }
+    }
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Err(Errno::MSGSIZE);
+    }
+    Ok((received.bytes > 0).then_some((received.bytes, file)))
+}

@@ -1,0 +1,207 @@
+//! The agent's side of a shim: starting one, and talking to it.
+//!
+//! One task owns the connection. Requests wait in a bounded queue, answers find their request by serial number, and what
+//! the shim says by itself goes to the pod's [`Listener`]. When the connection ends, every waiting request fails and the
+//! listener hears of it once.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::Path,
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, Interest, unix::AsyncFd},
+    sync::{mpsc, oneshot},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    programs::ShimProgram,
+    protocol::{ExitRecord, PACKET_MAX, Reply, Request, SOCKET, Setup, SetupResult, ToAgent, ToShim, VERSION},
+};
+
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests wait here while one is being sent; a pod has few containers and one worker.
+const QUEUE: usize = 16;
+const READY_MAX: u64 = 64 * 1024;
+
+/// Hears what a shim says by itself.
+pub(super) trait Listener: Send + Sync + 'static {
+    /// A container ended.
+    fn exited(&self, id: &str, exit: ExitRecord);
+    /// The connection is gone, and will not come back.
+    fn lost(&self);
+}
+
+/// The shim did not answer, because it is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gone;
+
+struct Call {
+    request: Request,
+    file: Option<OwnedFd>,
+    answer: oneshot::Sender<Reply>,
+}
+
+/// A connection to a shim.
+#[derive(Debug, Clone)]
+pub(super) struct Shim {
+    calls: mpsc::Sender<Call>,
+}
+
+/// Starts a shim and waits until it takes connections. The process is reaped by `tasks`.
+pub(super) async fn spawn(program: &ShimProgram, setup: &Setup, tasks: &TaskTracker) -> io::Result<()> {
+    let errors = File::create(setup.pod_dir.join("shim.log"))?;
+    let mut child = tokio::process::Command::new(program.path())
+        .arg0("kontiki-shim")
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
+        return Err(io::Error::other("the shim has no pipes"));
+    };
+    let text = serde_json::to_vec(setup)?;
+    let handshake = async {
+        stdin.write_all(&text).await?;
+        drop(stdin);
+        let mut answer = Vec::new();
+        stdout.take(READY_MAX).read_to_end(&mut answer).await?;
+        match serde_json::from_slice(&answer)? {
+            SetupResult::Ready => Ok(()),
+            SetupResult::Failed(message) => Err(io::Error::other(message)),
+        }
+    };
+    let result = tokio::time::timeout(START_TIMEOUT, handshake)
+        .await
+        .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the shim does not get ready")));
+    if result.is_err() {
+        child.start_kill()?;
+    }
+    tasks.spawn(async move { child.wait().await.map(drop) });
+    result
+}
+
+impl Shim {
+    /// Connects to the shim of the pod in `pod_dir`.
+    pub(super) fn connect(
+        pod_dir: &Path,
+        listener: Arc<dyn Listener>,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
+        let socket = crate::sys::poll::register(open(pod_dir)?)?;
+        let (calls, queue) = mpsc::channel(QUEUE);
+        let connection = Connection { socket, queue, waiting: HashMap::new(), serial: 0, listener };
+        tasks.spawn(connection.run(stop));
+        Ok(Self { calls })
+    }
+
+    /// Asks, and waits for the answer.
+    pub(super) async fn call(&self, request: Request, file: Option<OwnedFd>) -> Result<Reply, Gone> {
+        let (answer, reply) = oneshot::channel();
+        self.calls.send(Call { request, file, answer }).await.map_err(|_| Gone)?;
+        reply.await.map_err(|_| Gone)
+    }
+}
+
+/// Goes through a descriptor of the folder, since socket addresses are short.
+fn open(pod_dir: &Path) -> io::Result<OwnedFd> {
+    let folder = File::open(pod_dir)?;
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()))?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket)
+}
+
+struct Connection {
+    socket: AsyncFd<OwnedFd>,
+    queue: mpsc::Receiver<Call>,
+    waiting: HashMap<u64, oneshot::Sender<Reply>>,
+    serial: u64,
+    listener: Arc<dyn Listener>,
+}
+
+impl Connection {
+    async fn run(mut self, stop: CancellationToken) {
+        let mut buffer = vec![0; PACKET_MAX];
+        loop {
+            let result = tokio::select! {
+                () = stop.cancelled() => return,
+                received = receive(&self.socket, &mut buffer) => match received {
+                    Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(length) => self.take(&buffer[..length]),
+                    Err(error) => Err(error),
+                },
+                call = self.queue.recv() => match call {
+                    Some(call) => self.send(call).await,
+                    // Nobody holds the pod any more.
+                    None => return,
+                },
+            };
+            if let Err(error) = result {
+                tracing::debug!(%error, "connection to a shim ended");
+                self.listener.lost();
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, packet: &[u8]) -> io::Result<()> {
+        match serde_json::from_slice(packet)? {
+            ToAgent::Exited { id, exit } => self.listener.exited(&id, exit),
+            ToAgent::Reply { serial, reply } => {
+                if let Some(answer) = self.waiting.remove(&serial) {
+                    // The one who asked may have gone.
+                    answer.send(reply).ok();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, call: Call) -> io::Result<()> {
+        self.serial += 1;
+        let message = ToShim { version: VERSION, serial: self.serial, request: call.request };
+        let bytes = serde_json::to_vec(&message)?;
+        self.waiting.insert(self.serial, call.answer);
+        let file = call.file;
+        self.socket
+            .async_io(Interest::WRITABLE, |socket| {
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut control = SendAncillaryBuffer::new(&mut space);
+                let files = file.as_ref().map(|file| [file.as_fd()]);
+                if let Some(files) = &files {
+                    control.push(SendAncillaryMessage::ScmRights(files));
+                }
+                let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+                rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, flags).map_err(io::Error::from)
+            })
+            .await
+            .map(drop)
+    }
+}
+
+async fn receive(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
+    socket
+        .async_io(Interest::READABLE, |socket| {
+            let (length, _) = rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT)?;
+            Ok(length)
+        })
+        .await
+}
