@@ -155,3 +155,89 @@ fn check_overlaps(ops: &[RequestOp]) -> Result<Touched<'_>, Error> {
     }
     Ok(touched)
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::etcdserverpb::Compare;
+
+    use super::*;
+
+    fn put(key: &str) -> RequestOp {
+        op(Request::RequestPut(PutRequest { key: key.to_owned().into(), ..PutRequest::default() }))
+    }
+
+    fn delete(key: &str, end: &str) -> RequestOp {
+        let (key, range_end) = (key.to_owned().into(), end.to_owned().into());
+        op(Request::RequestDeleteRange(DeleteRangeRequest { key, range_end, prev_kv: false }))
+    }
+
+    fn nested(success: Vec<RequestOp>, failure: Vec<RequestOp>) -> RequestOp {
+        op(Request::RequestTxn(TxnRequest { success, failure, ..TxnRequest::default() }))
+    }
+
+    fn op(request: Request) -> RequestOp {
+        RequestOp { request: Some(request) }
+    }
+
+    fn check(ops: Vec<RequestOp>) -> Result<(), Error> {
+        validate_txn(&TxnRequest { success: ops, ..TxnRequest::default() })
+    }
+
+    #[test]
+    fn a_branch_touches_each_key_once() {
+        let twice = Err(Error::DuplicateKey);
+        let cases = [
+            (vec![put("a"), put("b")], Ok(())),
+            (vec![put("a"), put("a")], twice.clone()),
+            (vec![put("b"), delete("a", "c")], twice.clone()),
+            (vec![put("c"), delete("a", "c")], Ok(())),
+            (vec![delete("a", "c"), delete("b", "d")], Ok(())),
+            // Only one branch of a nested transaction runs.
+            (vec![nested(vec![put("a")], vec![put("a")])], Ok(())),
+            (vec![nested(vec![put("a")], vec![]), put("a")], twice.clone()),
+            (vec![nested(vec![], vec![put("a")]), nested(vec![put("a")], vec![])], twice.clone()),
+            (vec![nested(vec![delete("a", "")], vec![]), put("a")], twice.clone()),
+            (vec![delete("a", "b"), nested(vec![put("a")], vec![])], twice),
+        ];
+        for (ops, expected) in cases {
+            assert_eq!(check(ops.clone()), expected, "{ops:?}");
+        }
+    }
+
+    #[test]
+    fn operations_are_counted_along_the_nesting() {
+        let many = |n: usize| (0..n).map(|n| put(&n.to_string())).collect::<Vec<_>>();
+        assert_eq!(check(many(TXN_OPS_MAX)), Ok(()));
+        assert_eq!(check(many(TXN_OPS_MAX + 1)), Err(Error::TooManyOps));
+        assert_eq!(check(vec![nested(many(TXN_OPS_MAX - 1), vec![])]), Ok(()));
+        assert_eq!(check(vec![nested(many(TXN_OPS_MAX), vec![])]), Err(Error::TooManyOps));
+    }
+
+    #[test]
+    fn what_only_the_request_tells_is_refused_before_the_log() {
+        let of = |put: PutRequest| validate(&Command { body: Some(Body::Put(put)), ..Command::default() });
+        let key = Bytes::from_static(b"a");
+        let valued = PutRequest { key: key.clone(), value: key.clone(), ignore_value: true, ..PutRequest::default() };
+        let leased = PutRequest { key: key.clone(), lease: 1, ignore_lease: true, ..PutRequest::default() };
+        let large = PutRequest { key: key.clone(), value: vec![0; REQUEST_BYTES_MAX].into(), ..PutRequest::default() };
+        assert_eq!(of(PutRequest::default()), Err(Error::EmptyKey));
+        assert_eq!(of(valued), Err(Error::ValueProvided));
+        assert_eq!(of(leased), Err(Error::LeaseProvided));
+        assert_eq!(of(large), Err(Error::RequestTooLarge));
+        assert_eq!(
+            validate_range(&RangeRequest { key: key.clone(), sort_order: 9, ..RangeRequest::default() }),
+            Err(Error::InvalidSortOption)
+        );
+        let compare = vec![Compare::default()];
+        assert_eq!(validate_txn(&TxnRequest { compare, ..TxnRequest::default() }), Err(Error::EmptyKey));
+    }
+
+    #[test]
+    fn a_transaction_that_may_write_is_not_read_only() {
+        let get = op(Request::RequestRange(RangeRequest { key: "a".into(), ..RangeRequest::default() }));
+        let txn = |success, failure| TxnRequest { success, failure, ..TxnRequest::default() };
+        assert!(is_read_only(&txn(vec![get.clone(), nested(vec![get.clone()], vec![])], vec![])));
+        assert!(!is_read_only(&txn(vec![get.clone()], vec![nested(vec![], vec![put("a")])])));
+        assert!(!is_read_only(&txn(vec![delete("a", "")], vec![get])));
+    }
+}

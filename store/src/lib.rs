@@ -41,6 +41,7 @@ mod steward;
 mod store;
 mod tls;
 mod upkeep;
+mod view;
 mod wal;
 pub mod watch;
 

@@ -236,3 +236,29 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_the_range_of_the_keys_that_start_with_it() {
+        let cases: &[(&[u8], &[u8], bool)] = &[
+            (b"a", b"a", true),
+            (b"a", b"a\xff\xff", true),
+            (b"a", b"b", false),
+            (b"a\xff", b"a\xff\x01", true),
+            (b"a\xff", b"b", false),
+            (b"\xff\xff", b"\xff\xff\xff", true),
+            (b"\xff\xff", b"\xff", false),
+            (b"", b"anything", true),
+        ];
+        for (prefix, key, inside) in cases {
+            assert_eq!(KeyRange::prefix(prefix).contains(key), *inside, "{prefix:?} {key:?}");
+        }
+        let single = KeyRange::new("a".into(), Bytes::new());
+        assert!(single.contains(b"a") && !single.contains(b"a\0"));
+        let open = KeyRange::new("b".into(), Bytes::from_static(&[0]));
+        assert!(open.contains(b"z") && !open.contains(b"a"));
+    }
+}

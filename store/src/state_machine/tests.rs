@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proto::{
     etcdserverpb::{
         CompactionRequest, Compare, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
+        RangeRequest, RangeResponse, TxnRequest,
         compare::{CompareResult, CompareTarget, TargetUnion},
         range_request::{SortOrder, SortTarget},
     },
