@@ -1,9 +1,46 @@
-//! The services on the client port.
+//! etcd's v3 gRPC API over the store's handle.
+//!
+//! Thin: a handler checks what only the wire can get wrong, calls the handle, and completes the answer's header. There
+//! is no user management here: who may connect at all is decided by certificates, so etcd's Auth service is not served.
 
+mod cluster;
+mod kv;
+mod lease;
+mod maintenance;
+mod watch;
+
+use proto::etcdserverpb::{
+    ResponseHeader, cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
+    maintenance_server::MaintenanceServer, watch_server::WatchServer,
+};
 use tonic::service::Routes;
 
-use crate::Store;
+use crate::{Store, command::REQUEST_BYTES_MAX};
 
-pub(crate) fn routes(_store: &Store) -> Routes {
-    Routes::default()
+/// What clients that look for features are told.
+pub(crate) const ETCD_VERSION: &str = "3.6.0";
+/// A request and what gRPC puts around it, as etcd allows.
+const MESSAGE_BYTES_MAX: usize = REQUEST_BYTES_MAX + 512 * 1024;
+
+/// All services, for one port.
+pub(crate) fn routes(store: &Store) -> Routes {
+    let service = Service { store: store.clone() };
+    Routes::new(KvServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(WatchServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(LeaseServer::new(service.clone()))
+        .add_service(ClusterServer::new(service.clone()))
+        .add_service(MaintenanceServer::new(service))
+}
+
+/// Every service is the same handle.
+#[derive(Clone)]
+struct Service {
+    store: Store,
+}
+
+impl Service {
+    /// A header with this revision.
+    fn header_at(&self, revision: i64) -> ResponseHeader {
+        ResponseHeader { revision, ..self.store.header() }
+    }
 }

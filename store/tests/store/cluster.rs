@@ -1,6 +1,10 @@
 //! Members on loopback, with certificates of their own.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
@@ -30,11 +34,17 @@ impl Authority {
 
     pub(crate) fn issue(&self, uri: &str) -> Tls {
         let mut params = CertificateParams::default();
-        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        // Members look at the URI; etcd's clients at the address.
+        let address = SanType::IpAddress(Ipv4Addr::LOCALHOST.into());
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap()), address];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Tls { ca_pem: self.pem.clone(), cert_pem: certificate.pem(), key_pem: key.serialize_pem() }
+    }
+
+    pub(crate) fn client(&self, name: &str) -> Tls {
+        self.issue(&format!("kontiki://{CLUSTER:016x}/client/{name}"))
     }
 
     pub(crate) fn member(&self, id: u64) -> Tls {
@@ -63,7 +73,7 @@ pub(crate) struct Cluster {
 }
 
 /// A port nobody listens on, held by nobody until the member binds it.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -1,6 +1,9 @@
 //! The store as its users see it: real sockets, real disks, mutual TLS, members in one process.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "what fails in a helper fails its test")]
+
 mod cluster;
+mod etcdctl;
 mod failover;
 mod membership;
 mod scripts;

@@ -1,0 +1,258 @@
+//! etcd's Watch service: many watches on one stream.
+//!
+//! The answer stream is its own task: it looks at its watches when something was published and when it has room, so a
+//! client that does not read costs one cursor per watch and nothing more.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    pin::Pin,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use prost::Message;
+use proto::etcdserverpb::{
+    WatchCreateRequest, WatchRequest, WatchResponse, watch_create_request::FilterType, watch_request::RequestUnion,
+    watch_server::Watch,
+};
+use tokio::time::{Instant, MissedTickBehavior};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Service;
+use crate::{
+    Error, WatchBatch, WatchRange, WatchStream,
+    command::REQUEST_BYTES_MAX,
+    watch::{Step, Wake},
+};
+
+/// How often a quiet watch that asked for it is told how far it has come.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Watches of one stream: each costs a look at every event.
+const WATCHES_MAX: usize = 4096;
+/// An answer that stands for all watches of the stream.
+const ALL_WATCHES: i64 = -1;
+
+#[tonic::async_trait]
+impl Watch for Service {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+    async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
+        let session = Session::new(self.clone(), request.into_inner());
+        let answers = stream::unfold(Some(session), |session| async {
+            let mut session = session?;
+            match session.next().await {
+                Ok(Some(answer)) => Some((Ok(answer), Some(session))),
+                Ok(None) => None,
+                Err(status) => Some((Err(status), None)),
+            }
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+/// One stream of requests and answers.
+struct Session {
+    service: Service,
+    requests: Streaming<WatchRequest>,
+    watches: BTreeMap<i64, Watcher>,
+    next_id: i64,
+    wake: Wake,
+    ticks: tokio::time::Interval,
+    /// A client asked how far all of its watches are.
+    progress_asked: bool,
+    answers: VecDeque<WatchResponse>,
+}
+
+struct Watcher {
+    stream: WatchStream,
+    previous: bool,
+    fragment: bool,
+    progress: bool,
+    /// The revision up to which the client knows everything.
+    told: i64,
+}
+
+impl Session {
+    fn new(service: Service, requests: Streaming<WatchRequest>) -> Self {
+        let mut ticks = tokio::time::interval_at(Instant::now() + PROGRESS_INTERVAL, PROGRESS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let wake = service.store.inner.state.wake();
+        Self {
+            service,
+            requests,
+            watches: BTreeMap::new(),
+            next_id: 0,
+            wake,
+            ticks,
+            progress_asked: false,
+            answers: VecDeque::new(),
+        }
+    }
+
+    /// The next answer, or none when the client has ended the stream.
+    async fn next(&mut self) -> Result<Option<WatchResponse>, Status> {
+        loop {
+            if let Some(answer) = self.answers.pop_front() {
+                return Ok(Some(answer));
+            }
+            let behind = self.look()?;
+            if !self.answers.is_empty() {
+                continue;
+            }
+            if behind {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if std::mem::take(&mut self.progress_asked) {
+                self.tell_all_progress();
+                continue;
+            }
+            tokio::select! {
+                request = self.requests.message() => match request? {
+                    Some(request) => self.take(request),
+                    None => return Ok(None),
+                },
+                changed = self.wake.changed() => changed?,
+                _ = self.ticks.tick() => self.tell_progress(),
+            }
+        }
+    }
+
+    /// Lets every watch look once. True when one of them has more to look at.
+    fn look(&mut self) -> Result<bool, Status> {
+        let mut behind = false;
+        let mut ended = Vec::new();
+        for (id, watcher) in &mut self.watches {
+            match watcher.stream.step() {
+                Ok(Step::Events(batch)) => {
+                    behind = true;
+                    watcher.told = batch.revision;
+                    let header = Some(self.service.header_at(batch.revision));
+                    self.answers.extend(watcher.answers(*id, &batch).map(|answer| WatchResponse { header, ..answer }));
+                }
+                Ok(Step::Behind) => behind = true,
+                Ok(Step::Idle) => {}
+                Err(Error::Compacted { compact_revision }) => ended.push((*id, compact_revision)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for (watch_id, compact_revision) in ended {
+            self.watches.remove(&watch_id);
+            self.answers.push_back(WatchResponse {
+                header: Some(self.service.store.header()),
+                watch_id,
+                canceled: true,
+                compact_revision,
+                cancel_reason: Error::Compacted { compact_revision }.to_string(),
+                ..WatchResponse::default()
+            });
+        }
+        Ok(behind)
+    }
+
+    fn take(&mut self, request: WatchRequest) {
+        match request.request_union {
+            Some(RequestUnion::CreateRequest(request)) => self.create(request),
+            Some(RequestUnion::CancelRequest(request)) => self.cancel(request.watch_id),
+            Some(RequestUnion::ProgressRequest(_)) => self.progress_asked = true,
+            None => {}
+        }
+    }
+
+    fn cancel(&mut self, watch_id: i64) {
+        if self.watches.remove(&watch_id).is_some() {
+            let header = Some(self.service.store.header());
+            self.answers.push_back(WatchResponse { header, watch_id, canceled: true, ..WatchResponse::default() });
+        }
+    }
+
+    fn create(&mut self, request: WatchCreateRequest) {
+        let created =
+            WatchResponse { header: Some(self.service.store.header()), created: true, ..WatchResponse::default() };
+        let refused = |watch_id, reason: &str| WatchResponse {
+            watch_id,
+            canceled: true,
+            cancel_reason: reason.to_owned(),
+            ..created.clone()
+        };
+        if self.watches.len() >= WATCHES_MAX {
+            self.answers.push_back(refused(ALL_WATCHES, &Error::TooManyRequests.to_string()));
+            return;
+        }
+        if request.watch_id != 0 && self.watches.contains_key(&request.watch_id) {
+            let reason = "mvcc: duplicate watch ID provided on the WatchStream";
+            self.answers.push_back(refused(ALL_WATCHES, reason));
+            return;
+        }
+        let watch_id = if request.watch_id == 0 { self.free_id() } else { request.watch_id };
+        let stream = self.service.store.watch(range_of(&request));
+        let told = stream.reached();
+        let WatchCreateRequest { prev_kv: previous, fragment, progress_notify: progress, .. } = request;
+        self.watches.insert(watch_id, Watcher { stream, previous, fragment, progress, told });
+        self.answers.push_back(WatchResponse { watch_id, ..created });
+    }
+
+    fn free_id(&mut self) -> i64 {
+        while self.watches.contains_key(&self.next_id) {
+            self.next_id += 1;
+        }
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    /// Every watch has just been found idle, so all have come as far as the slowest.
+    fn tell_all_progress(&mut self) {
+        let reached = self.watches.values().map(|watcher| watcher.stream.reached()).min();
+        let revision = reached.unwrap_or_else(|| self.service.store.view().revision());
+        let header = Some(self.service.header_at(revision));
+        self.answers.push_back(WatchResponse { header, watch_id: ALL_WATCHES, ..WatchResponse::default() });
+    }
+
+    fn tell_progress(&mut self) {
+        for (id, watcher) in self.watches.iter_mut().filter(|(_, watcher)| watcher.progress) {
+            let reached = watcher.stream.reached();
+            if std::mem::replace(&mut watcher.told, reached) < reached {
+                let header = Some(self.service.header_at(reached));
+                self.answers.push_back(WatchResponse { header, watch_id: *id, ..WatchResponse::default() });
+            }
+        }
+    }
+}
+
+fn range_of(request: &WatchCreateRequest) -> WatchRange {
+    let filters = |filter: FilterType| request.filters.contains(&filter.into());
+    WatchRange {
+        // As in etcd: no key means the first of all keys.
+        key: if request.key.is_empty() { Bytes::from_static(&[0]) } else { request.key.clone() },
+        range_end: request.range_end.clone(),
+        start_revision: request.start_revision,
+        no_put: filters(FilterType::Noput),
+        no_delete: filters(FilterType::Nodelete),
+        progress: None,
+    }
+}
+
+impl Watcher {
+    /// The answers that carry a batch: one, or several parts when the client can join them.
+    fn answers(&self, watch_id: i64, batch: &WatchBatch) -> impl Iterator<Item = WatchResponse> + use<> {
+        let mut parts = VecDeque::from([WatchResponse { watch_id, ..WatchResponse::default() }]);
+        let mut bytes = 0;
+        for event in batch.events.iter() {
+            let event = event.to_proto(self.previous);
+            let len = event.encoded_len();
+            if self.fragment && bytes > 0 && bytes + len > REQUEST_BYTES_MAX {
+                if let Some(part) = parts.back_mut() {
+                    part.fragment = true;
+                }
+                parts.push_back(WatchResponse { watch_id, ..WatchResponse::default() });
+                bytes = 0;
+            }
+            bytes += len;
+            if let Some(part) = parts.back_mut() {
+                part.events.push(event);
+            }
+        }
+        parts.into_iter()
+    }
+}

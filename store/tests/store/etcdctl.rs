@@ -1,0 +1,267 @@
+//! etcd's own client against our store and against etcd itself: both must say the same.
+
+use std::{fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
+
+use serde_json::Value;
+use store::{Config, Limits, Start, Store, Timing, Tls};
+use tempfile::TempDir;
+use testing::eventually;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::cluster::{Authority, CLUSTER, free_address};
+
+const MEMBER: u64 = 0xa1;
+/// For a command that answers at once, on a machine that is busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A server that etcdctl can talk to.
+struct Target {
+    flags: Vec<String>,
+    _dir: TempDir,
+    store: Option<Store>,
+    _etcd: Option<Child>,
+}
+
+impl Target {
+    async fn ours() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::new();
+        let (peers, clients) = (free_address(), free_address());
+        let config = Config {
+            dir: dir.path().join("store"),
+            cluster_id: CLUSTER,
+            member_id: MEMBER,
+            name: "one".to_owned(),
+            peer_listen: peers,
+            client_listen: clients,
+            peer_url: format!("https://{peers}"),
+            client_url: format!("https://{clients}"),
+            tls: authority.member(MEMBER),
+            start: Start::Init,
+            timing: Timing::default(),
+            limits: Limits::default(),
+        };
+        let store = Store::start(config).await.unwrap();
+        let flags = write_flags(dir.path(), &authority.client("root"), clients);
+        Self { flags, _dir: dir, store: Some(store), _etcd: None }
+    }
+
+    async fn etcd() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (peers, clients) = (format!("http://{}", free_address()), format!("http://{}", free_address()));
+        let etcd = Command::new("etcd")
+            .arg("--data-dir")
+            .arg(dir.path())
+            .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
+            .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
+            .args(["--initial-cluster", &format!("default={peers}")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let target = Self { flags: vec!["--endpoints".to_owned(), clients], _dir: dir, store: None, _etcd: Some(etcd) };
+        eventually(DEADLINE, async || {
+            let answer = target.run(&["endpoint", "health"], "").await;
+            if answer.contains("is healthy") { Ok(()) } else { Err(answer) }
+        })
+        .await;
+        target
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("etcdctl");
+        command.env("ETCDCTL_API", "3").args(&self.flags).args(args).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// What the command prints, an error as its last line.
+    async fn run(&self, args: &[&str], input: &str) -> String {
+        let mut child = self.command(args).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+        let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
+        let output = output.unwrap_or_else(|_| panic!("etcdctl {args:?} did not end")).unwrap();
+        let mut text = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        text.extend(
+            errors
+                .lines()
+                .filter(|line| ["Error", "watch was canceled", "http"].iter().any(|start| line.starts_with(start)))
+                .map(|line| format!("{line}\n")),
+        );
+        text
+    }
+
+    /// The first lines a command prints that would go on for ever.
+    async fn lines(&self, args: &[&str], count: usize) -> Vec<String> {
+        let mut child = self.command(args).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut found = Vec::new();
+        while found.len() < count {
+            found.push(tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap());
+        }
+        found
+    }
+}
+
+fn write_flags(dir: &Path, tls: &Tls, clients: SocketAddr) -> Vec<String> {
+    let mut flags = vec!["--endpoints".to_owned(), format!("https://{clients}")];
+    for (flag, name, pem) in
+        [("--cacert", "ca", &tls.ca_pem), ("--cert", "client", &tls.cert_pem), ("--key", "key", &tls.key_pem)]
+    {
+        let path = dir.join(name).with_extension("pem");
+        fs::write(&path, pem).unwrap();
+        flags.extend([flag.to_owned(), path.display().to_string()]);
+    }
+    flags
+}
+
+/// Takes out who answered and in which term: the rest must be equal.
+fn comparable(text: &str) -> String {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|name, _| !["cluster_id", "member_id", "raft_term"].contains(&name.as_str()));
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(values) => values.iter_mut().for_each(strip),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let line = |line: &str| match serde_json::from_str::<Value>(line) {
+        Ok(mut value) if value.is_object() => {
+            strip(&mut value);
+            value.to_string()
+        }
+        _ => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A story for both: arguments, and what is typed.
+const STORY: &[(&str, &str)] = &[
+    ("put a 1 -w json", ""),
+    ("put a 2 --prev-kv", ""),
+    ("put b", "from the input"),
+    ("put --ignore-value a", ""),
+    ("put --ignore-value none", ""),
+    ("put --ignore-lease a 3 -w json", ""),
+    ("put a 4 --lease=1234", ""),
+    ("get a", ""),
+    ("get a -w json", ""),
+    ("get a --rev=2 -w json", ""),
+    ("get a --rev=99", ""),
+    ("put c/1 x", ""),
+    ("put c/2 w", ""),
+    ("put c/3 v", ""),
+    ("get c/ --prefix", ""),
+    ("get c/ --prefix --limit=2 -w json", ""),
+    ("get c/ --prefix --keys-only", ""),
+    ("get c/ --prefix --order=DESCEND --limit=1", ""),
+    ("get c/ --prefix --sort-by=VALUE", ""),
+    ("get c/ --prefix --sort-by=MODIFY --order=DESCEND -w json", ""),
+    ("get c/ --prefix --count-only -w json", ""),
+    ("get b --from-key --print-value-only", ""),
+    ("get a c/2 -w json", ""),
+    ("get none", ""),
+    ("get", ""),
+    ("txn -w json", "mod(\"a\") > \"1\"\nvalue(\"c/1\") = \"x\"\n\nput t yes\nget t\ndel c/3\n\nput t no\n\n"),
+    ("txn", "ver(\"t\") = \"0\"\n\nput t new\n\nget t\nget c/ --prefix\n\n"),
+    ("txn", "\nput d 1\nput d 2\n\n\n"),
+    ("del c/2 --prev-kv", ""),
+    ("del c/ --prefix -w json", ""),
+    ("del none", ""),
+    ("get a --rev=3 -w json", ""),
+    ("compact 4", ""),
+    ("compact 4", ""),
+    ("compact 999", ""),
+    ("get a --rev=3", ""),
+    ("get a --rev=5 -w json", ""),
+    ("lease list", ""),
+    ("lease timetolive 77", ""),
+    ("lease revoke 77", ""),
+    ("alarm list", ""),
+    ("alarm disarm", ""),
+    ("member promote abc", ""),
+    ("member remove abc", ""),
+    ("move-leader abc", ""),
+    ("watch a --rev=2", ""),
+    ("get \"\" --prefix -w json", ""),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcdctl_cannot_tell_us_from_etcd() {
+    let (ours, etcd) = tokio::join!(Target::ours(), Target::etcd());
+    for (args, input) in STORY {
+        let args: Vec<&str> = args.split(' ').map(|arg| arg.trim_matches('"')).collect();
+        let (said, expected) = tokio::join!(ours.run(&args, input), etcd.run(&args, input));
+        assert_eq!(comparable(&said), comparable(&expected), "etcdctl {args:?}");
+    }
+    for (args, lines) in [
+        ("watch a --rev=4", 6),
+        ("watch c/ --prefix --rev=7 --prev-kv", 24),
+        ("watch c/ --prefix --rev=9", 12),
+        ("watch b x --rev=5", 12),
+    ] {
+        let args: Vec<&str> = args.split(' ').collect();
+        let (said, expected) = tokio::join!(ours.lines(&args, lines), etcd.lines(&args, lines));
+        assert_eq!(comparable(&said.join("\n")), comparable(&expected.join("\n")), "etcdctl {args:?}");
+    }
+    ours.store.unwrap().shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_live_and_end_by_etcdctl() {
+    let ours = Target::ours().await;
+    let granted: Value = serde_json::from_str(&ours.run(&["lease", "grant", "600", "-w", "json"], "").await).unwrap();
+    let id = format!("{:x}", granted["ID"].as_i64().unwrap());
+    ours.run(&["put", "held", "1", &format!("--lease={id}")], "").await;
+    let renewed = ours.run(&["lease", "keep-alive", &id, "--once"], "").await;
+    assert_eq!(renewed, format!("lease {id} keepalived with TTL(600)\n"));
+    let left: Value =
+        serde_json::from_str(&ours.run(&["lease", "timetolive", &id, "--keys", "-w", "json"], "").await).unwrap();
+    assert_eq!((&left["granted-ttl"], &left["keys"][0]), (&Value::from(600), &Value::from("aGVsZA==")), "{left}");
+    assert!(ours.run(&["lease", "list"], "").await.contains(&id));
+    ours.run(&["lease", "revoke", &id], "").await;
+    assert_eq!(ours.run(&["get", "held"], "").await, "");
+    let short: Value = serde_json::from_str(&ours.run(&["lease", "grant", "1", "-w", "json"], "").await).unwrap();
+    let id = format!("{:x}", short["ID"].as_i64().unwrap());
+    ours.run(&["put", "brief", "1", &format!("--lease={id}")], "").await;
+    eventually(DEADLINE, async || match ours.run(&["get", "brief"], "").await {
+        gone if gone.is_empty() => Ok(()),
+        still => Err(still),
+    })
+    .await;
+    assert_eq!(ours.run(&["lock", "mutex", "echo", "held"], "").await, "held\n");
+    ours.store.unwrap().shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcdctl_sees_the_cluster() {
+    let ours = Target::ours().await;
+    assert!(ours.run(&["endpoint", "health"], "").await.contains("is healthy"));
+    let status = ours.run(&["endpoint", "status", "-w", "table"], "").await;
+    assert!(status.contains("| a1 |") && status.contains(" 3.6.0 |") && status.contains("true"), "{status}");
+    ours.run(&["put", "a", "1"], "").await;
+    let hash = ours.run(&["endpoint", "hashkv", "-w", "json"], "").await;
+    assert!(hash.contains("\"hash\":"), "{hash}");
+    let members = ours.run(&["member", "list"], "").await;
+    assert!(members.starts_with("a1, started, one, https://127.0.0.1:"), "{members}");
+    let added = ours.run(&["member", "add", "two", "--learner", "--peer-urls=https://127.0.0.1:1"], "").await;
+    assert!(added.contains("added to cluster"), "{added}");
+    let members = ours.run(&["member", "list"], "").await;
+    assert!(members.contains(", unstarted, , https://127.0.0.1:1, , true"), "{members}");
+    let id = members.lines().find(|line| line.contains("unstarted")).unwrap().split(',').next().unwrap().to_owned();
+    let early = ours.run(&["member", "promote", &id], "").await;
+    assert!(early.contains("can only promote a learner member which is in sync with leader"), "{early}");
+    let removed = ours.run(&["member", "remove", &id], "").await;
+    assert!(removed.contains("removed from cluster"), "{removed}");
+    assert!(ours.run(&["defrag"], "").await.contains("Finished defragmenting"));
+    let saved = ours.run(&["snapshot", "save", "/nonexistent/db"], "").await;
+    assert!(saved.starts_with("Error"), "{saved}");
+    ours.store.unwrap().shutdown().await;
+}
