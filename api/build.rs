@@ -5,7 +5,6 @@
 //! TypeDef` per type with inlined structs flattened, so that nothing is resolved, allocated or parsed at run time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs, process};
 
@@ -248,8 +247,7 @@ fn write_type(out: &mut String, name: &str, ty: &Type, types: &Types, quantities
     let mut fields = String::new();
     for field in &flat.fields {
         let kind = kind_expression(&field.kind, types).map_err(|error| format!("{name}: {error}"))?;
-        let _ = write!(
-            fields,
+        fields.push_str(&format!(
             "FieldDef {{ name: {:?}, kind: {kind}, pointer: {}, omit_empty: {}, omit_zero: {}, topology: {}, patch: {}, default: {:?} }}, ",
             field.name,
             field.pointer,
@@ -258,32 +256,30 @@ fn write_type(out: &mut String, name: &str, ty: &Type, types: &Types, quantities
             topology(field),
             patch(field),
             field.default,
-        );
+        ));
     }
     let mut by_name: Vec<usize> = (0..flat.fields.len()).collect();
     by_name.sort_by(|a, b| flat.fields[*a].name.cmp(&flat.fields[*b].name));
     let wire: Vec<String> = flat.wire.into_iter().map(|(_, wire)| wire).collect();
-    let _ = writeln!(
-        out,
-        "/// `{short}` of `{package}`.\npub static {}: TypeDef = TypeDef {{ name: {short:?}, package: {package:?}, object: {}, atomic: {}, quantities: {quantities}, fields: &[{fields}], by_name: &{by_name:?}, wire: &[{}] }};",
+    out.push_str(&format!(
+        "/// `{short}` of `{package}`.\npub static {}: TypeDef = TypeDef {{ name: {short:?}, package: {package:?}, object: {}, atomic: {}, quantities: {quantities}, fields: &[{fields}], by_name: &{by_name:?}, wire: &[{}] }};\n",
         constant(name),
         ty.object,
         ty.atomic,
         wire.join(", "),
-    );
+    ));
     Ok(())
 }
 
 fn write_index(out: &mut String, types: &Types, groups: &BTreeMap<String, (String, String)>) {
     let mut rows = vec![];
-    for (name, ty) in types.iter().filter(|(_, ty)| ty.object) {
-        let _ = ty;
+    for name in types.iter().filter(|(_, ty)| ty.object).map(|(name, _)| name) {
         let Some((package, kind)) = name.rsplit_once('.') else { continue };
         let Some((group, version)) = groups.get(package) else { continue };
         rows.push(format!("({group:?}, {version:?}, {kind:?}, &{})", constant(name)));
     }
     rows.sort();
-    let _ = writeln!(out, "pub(super) static OBJECTS: &[(&str, &str, &str, &TypeDef)] = &[{}];", rows.join(", "));
+    out.push_str(&format!("pub(super) static OBJECTS: &[(&str, &str, &str, &TypeDef)] = &[{}];\n", rows.join(", ")));
     let all: Vec<String> = types.keys().map(|name| format!("({name:?}, &{})", constant(name))).collect();
-    let _ = writeln!(out, "pub(super) static NAMED: &[(&str, &TypeDef)] = &[{}];", all.join(", "));
+    out.push_str(&format!("pub(super) static NAMED: &[(&str, &TypeDef)] = &[{}];\n", all.join(", ")));
 }

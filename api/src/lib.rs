@@ -37,3 +37,6 @@ mod meta;
 
 pub use node::{Map, Node, Struct};
 pub use object::Object;
+
+#[cfg(test)]
+mod round_trip;

@@ -2,6 +2,7 @@
 
 use super::compare::compare;
 use super::field_set::FieldSet;
+use super::merge::Emptied;
 use super::update::take_from_others;
 use super::{Entry, Operation, UNOWNED_METADATA, Writer, merge, read, strip, update, write};
 use crate::node::Struct;
@@ -174,15 +175,15 @@ fn prune(merged: &mut Struct, last: &FieldSet, entries: &[Entry]) {
     let all = |value: &Struct| members(merge::paths(value).unwrap_or_default());
     let last = members(last.clone());
     let mut pruned = merged.clone();
-    merge::remove(&mut pruned, &last);
+    merge::remove(&mut pruned, &last, Emptied::Null);
     // Put back what an applier owns, this one included.
     let applied = entries.iter().filter(|entry| entry.operation == Operation::Apply);
     let applied = applied.fold(FieldSet::default(), |set, entry| set.union(&entry.fields));
     let everything = all(merged);
     let mut kept = merged.clone();
-    merge::remove(&mut kept, &everything.difference(&all(&pruned).union(&members(applied))));
+    merge::remove(&mut kept, &everything.difference(&all(&pruned).union(&members(applied))), Emptied::Null);
     // Put back what went with a struct or an element but was never this applier's.
-    merge::remove(merged, &everything.difference(&all(&kept)).intersection(&last));
+    merge::remove(merged, &everything.difference(&all(&kept)).intersection(&last), Emptied::Gone);
 }
 
 fn conflicts<'e>(others: impl Iterator<Item = &'e Entry>, wanted: &FieldSet) -> Result<(), Conflicts> {

@@ -139,8 +139,17 @@ fn merge_lists(kind: &FieldKind, topology: Topology, live: Vec<Node>, config: &[
     merged
 }
 
+/// What happens to a struct, map or list that loses all it had.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Emptied {
+    /// It stays as null, and [`paths`] still counts it.
+    Null,
+    /// It goes too.
+    Gone,
+}
+
 /// Removes the members of `set` with all below them.
-pub(super) fn remove(value: &mut Struct, set: &FieldSet) {
+pub(super) fn remove(value: &mut Struct, set: &FieldSet, emptied: Emptied) {
     if set.is_empty() {
         return;
     }
@@ -148,8 +157,13 @@ pub(super) fn remove(value: &mut Struct, set: &FieldSet) {
     for (field, node) in value.iter_mut() {
         match set.at_name(field.name) {
             Some((true, _)) => gone.push(field.name),
-            Some((false, below)) if !remove_below(&field.kind, field.is_atomic(), field.topology, node, below) => {
-                gone.push(field.name);
+            Some((false, below))
+                if !remove_below(&field.kind, field.is_atomic(), field.topology, node, below, emptied) =>
+            {
+                match emptied {
+                    Emptied::Null => *node = Node::Null,
+                    Emptied::Gone => gone.push(field.name),
+                }
             }
             _ => {}
         }
@@ -160,13 +174,23 @@ pub(super) fn remove(value: &mut Struct, set: &FieldSet) {
 }
 
 /// Removes paths below a value; false if nothing is left of it.
-fn remove_below(kind: &FieldKind, atomic: bool, topology: Topology, node: &mut Node, set: &FieldSet) -> bool {
+fn remove_below(
+    kind: &FieldKind,
+    atomic: bool,
+    topology: Topology,
+    node: &mut Node,
+    set: &FieldSet,
+    emptied: Emptied,
+) -> bool {
     if atomic || set.is_empty() {
         return true;
     }
+    let inner = |kind: &FieldKind, node: &mut Node, below: &FieldSet| {
+        remove_below(kind, element_atomic(kind), Topology::Natural, node, below, emptied)
+    };
     match (kind, node) {
         (_, Node::Struct(value)) => {
-            remove(value, set);
+            remove(value, set, emptied);
             !value.is_empty()
         }
         (FieldKind::Map(kind), Node::Map(map)) => {
@@ -175,7 +199,7 @@ fn remove_below(kind: &FieldKind, atomic: bool, topology: Topology, node: &mut N
                 match set.at_name(key) {
                     Some((true, _)) => gone.push(key.into()),
                     Some((false, below)) => {
-                        remove_below(kind, element_atomic(kind), Topology::Natural, value, below);
+                        inner(kind, value, below);
                     }
                     None => {}
                 }
@@ -188,13 +212,10 @@ fn remove_below(kind: &FieldKind, atomic: bool, topology: Topology, node: &mut N
             items.retain_mut(|item| {
                 let element = PathElement::of_item(topology, item, index);
                 index += 1;
-                if set.has(&element) {
-                    return false;
-                }
                 if let Some(below) = set.below(&element) {
-                    remove_below(kind, element_atomic(kind), Topology::Natural, item, below);
+                    inner(kind, item, below);
                 }
-                true
+                !set.has(&element)
             });
             !items.is_empty()
         }

@@ -44,7 +44,7 @@ fn node(kind: &FieldKind, name: &str, filler: &mut Filler<'_>) -> Option<Node> {
         FieldKind::MicroTime => "2026-01-02T03:04:05.678901Z".into(),
         FieldKind::Duration => "1h30m0s".into(),
         FieldKind::Quantity => "1500m".into(),
-        FieldKind::IntOrString if name.len() % 2 == 0 => 8080.into(),
+        FieldKind::IntOrString if name.len().is_multiple_of(2) => 8080.into(),
         FieldKind::IntOrString => "25%".into(),
         FieldKind::Raw | FieldKind::FieldsV1 => Node::Raw(r#"{"f:a":{}}"#.into()),
         FieldKind::Struct(ty) if filler.stack.contains(ty) => return None,
