@@ -1,0 +1,158 @@
+//! The shapes of all objects and operations, as OpenAPI documents: what `kubectl explain` shows and what `kubectl
+//! apply` checks and merges with.
+//!
+//! Shapes come from the schema tables, operations from the kinds, sentences from `k8s-openapi`. Version 3 is one
+//! document a group version behind an index of hashes; version 2 is one document, as JSON or as protobuf. All are made
+//! at the first request for their version and kept.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use api::kind;
+use axum::body::Body;
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::discovery::{Document, hash, version_path};
+use crate::request_info::RequestInfo;
+
+mod definitions;
+mod descriptions;
+mod gnostic;
+mod operations;
+
+/// How long a document whose hash is in its URL stays good.
+const IMMUTABLE_FOR: SignedDuration = SignedDuration::from_hours(365 * 24);
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// What clients write in Accept for it; `@` and `.` have both been used before the version.
+const V2_PROTOBUF_ACCEPTED: &str = "application/com.github.proto-openapi.spec.v2";
+
+/// The two dialects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    V2,
+    V3,
+}
+
+impl Dialect {
+    /// Refers to a definition.
+    fn reference(self, name: &str) -> Value {
+        match self {
+            Self::V2 => json!({ "$ref": format!("#/definitions/{name}") }),
+            Self::V3 => json!({ "$ref": format!("#/components/schemas/{name}") }),
+        }
+    }
+}
+
+struct V3 {
+    index: Document,
+    /// By path below `/openapi/v3/`, with its hash.
+    versions: BTreeMap<String, (Document, String)>,
+}
+
+struct V2 {
+    json: Document,
+    protobuf: Document,
+}
+
+static V3_DOCUMENTS: LazyLock<V3> = LazyLock::new(|| {
+    let mut versions = BTreeMap::new();
+    let mut index = serde_json::Map::new();
+    for (group, group_versions) in kind::groups() {
+        for version in group_versions {
+            let path = version_path(group, version)[1..].to_owned();
+            let body = v3_document(group, version).to_string();
+            let hash = hash(body.as_bytes());
+            let url = format!("/openapi/v3/{path}?hash={hash}");
+            index.insert(path.clone(), json!({ "serverRelativeURL": url }));
+            versions.insert(path, (Document::new(body), hash));
+        }
+    }
+    V3 { index: Document::new(json!({ "paths": index }).to_string()), versions }
+});
+
+static V2_DOCUMENTS: LazyLock<V2> = LazyLock::new(|| {
+    let document = v2_document();
+    V2 { json: Document::new(document.to_string()), protobuf: Document::new(gnostic::encode(&document)) }
+});
+
+fn information() -> Value {
+    json!({ "title": "Kubernetes", "version": crate::version::git_version() })
+}
+
+fn v3_document(group: &str, version: &str) -> Value {
+    let mut used = definitions::Used::default();
+    let paths = operations::paths(kind::in_version(group, version), Dialect::V3, &mut used);
+    let schemas = definitions::all(used, Dialect::V3);
+    let token = json!({ "BearerToken": {
+        "type": "apiKey", "name": "authorization", "in": "header", "description": "A bearer token",
+    } });
+    json!({
+        "openapi": "3.0.0",
+        "info": information(),
+        "paths": paths,
+        "components": { "schemas": schemas, "securitySchemes": token },
+    })
+}
+
+fn v2_document() -> Value {
+    let mut used = definitions::Used::default();
+    let paths = operations::paths(kind::KINDS, Dialect::V2, &mut used);
+    let definitions = definitions::all(used, Dialect::V2);
+    json!({ "swagger": "2.0", "info": information(), "paths": paths, "definitions": definitions })
+}
+
+/// Answers `/openapi/v2`, `/openapi/v3` and what is below it; nothing for any other path.
+pub(crate) fn path(info: &RequestInfo, parts: &Parts) -> Option<Response> {
+    match info.path.trim_end_matches('/') {
+        "/openapi/v2" => Some(v2(&parts.headers)),
+        "/openapi/v3" => Some(V3_DOCUMENTS.index.answer("text/plain; charset=utf-8", &parts.headers)),
+        path => {
+            let path = path.strip_prefix("/openapi/v3/")?;
+            let (document, hash) = V3_DOCUMENTS.versions.get(path)?;
+            Some(v3(path, document, hash, parts))
+        }
+    }
+}
+
+fn v2(headers: &HeaderMap) -> Response {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if accepts.into_iter().any(|value| value.contains(V2_PROTOBUF_ACCEPTED)) {
+        V2_DOCUMENTS.protobuf.answer(V2_PROTOBUF, headers)
+    } else {
+        V2_DOCUMENTS.json.answer("application/json", headers)
+    }
+}
+
+/// A URL with the right hash never changes its content; one with a wrong hash leads to the right one.
+fn v3(path: &str, document: &Document, hash: &str, parts: &Parts) -> Response {
+    let query = parts.uri.query().unwrap_or_default();
+    match query.split('&').find_map(|pair| pair.strip_prefix("hash=")) {
+        Some(given) if given == hash => {
+            let mut response = document.answer("application/json", &parts.headers);
+            let expires = (Timestamp::now() + IMMUTABLE_FOR).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            set(&mut response, header::CACHE_CONTROL, "public, immutable");
+            set(&mut response, header::EXPIRES, &expires);
+            response
+        }
+        Some(_) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+            set(&mut response, header::LOCATION, &format!("/openapi/v3/{path}?hash={hash}"));
+            response
+        }
+        None => document.answer("application/json", &parts.headers),
+    }
+}
+
+fn set(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! One definition a type, from the schema tables.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use api::kind::KINDS;
+use api::schema::{self, FieldDef, FieldKind, PatchStrategy, Topology, Type};
+use serde_json::{Map, Value, json};
+
+use super::Dialect;
+use super::descriptions::Description;
+
+/// The definitions that a document refers to: those with a type, and those of leaf values.
+#[derive(Default)]
+pub(super) struct Used {
+    types: BTreeMap<String, Type>,
+    leaves: BTreeMap<&'static str, Leaf>,
+}
+
+/// A value that is no struct but has a definition of its own.
+#[derive(Clone, Copy)]
+struct Leaf {
+    v2: fn() -> Value,
+    v3: fn() -> Value,
+}
+
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
+const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
+const DURATION: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Duration";
+const FIELDS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1";
+const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+const RAW: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+
+fn string(format: &str) -> Value {
+    if format.is_empty() { json!({ "type": "string" }) } else { json!({ "type": "string", "format": format }) }
+}
+
+fn leaf(name: &'static str) -> Leaf {
+    let same = |schema: fn() -> Value| Leaf { v2: schema, v3: schema };
+    match name {
+        TIME | MICRO_TIME => same(|| string("date-time")),
+        DURATION => same(|| string("")),
+        QUANTITY => Leaf { v2: || string(""), v3: || json!({ "oneOf": [{ "type": "string" }, { "type": "number" }] }) },
+        INT_OR_STRING => Leaf {
+            v2: || string("int-or-string"),
+            v3: || json!({ "oneOf": [{ "type": "integer" }, { "type": "string" }], "format": "int-or-string" }),
+        },
+        _ => same(|| json!({ "type": "object" })),
+    }
+}
+
+/// The full name of a type's definition: `io.k8s.api.core.v1.Pod`.
+fn name_of(ty: Type) -> String {
+    match ty.package {
+        "meta/v1" => format!("{META}.{}", ty.name),
+        package => format!("io.k8s.api.{}.{}", package.replace('/', "."), ty.name),
+    }
+}
+
+impl Used {
+    /// Refers to a type, which brings everything below it into the document.
+    pub(super) fn reference(&mut self, ty: Type, dialect: Dialect) -> Value {
+        let name = name_of(ty);
+        let reference = dialect.reference(&name);
+        self.add(name, ty);
+        reference
+    }
+
+    /// Refers to the body of a patch, which has no shape.
+    pub(super) fn patch(&mut self, dialect: Dialect) -> Value {
+        self.leaf(PATCH, dialect)
+    }
+
+    fn add(&mut self, name: String, ty: Type) {
+        if self.types.insert(name, ty).is_none() {
+            for field in ty.fields {
+                self.add_below(&field.kind);
+            }
+        }
+    }
+
+    fn add_below(&mut self, kind: &FieldKind) {
+        match kind {
+            FieldKind::Struct(ty) => self.add(name_of(ty), ty),
+            FieldKind::List(inner) | FieldKind::Map(inner) => self.add_below(inner),
+            kind => {
+                if let Some(name) = leaf_name(kind) {
+                    self.leaves.insert(name, leaf(name));
+                }
+            }
+        }
+    }
+
+    fn leaf(&mut self, name: &'static str, dialect: Dialect) -> Value {
+        self.leaves.insert(name, leaf(name));
+        dialect.reference(name)
+    }
+}
+
+const fn leaf_name(kind: &FieldKind) -> Option<&'static str> {
+    Some(match kind {
+        FieldKind::Time => TIME,
+        FieldKind::MicroTime => MICRO_TIME,
+        FieldKind::Duration => DURATION,
+        FieldKind::Quantity => QUANTITY,
+        FieldKind::IntOrString => INT_OR_STRING,
+        FieldKind::Raw => RAW,
+        FieldKind::FieldsV1 => FIELDS,
+        _ => return None,
+    })
+}
+
+/// All definitions that were referred to.
+pub(super) fn all(used: Used, dialect: Dialect) -> Map<String, Value> {
+    let mut definitions = Map::new();
+    for (name, leaf) in used.leaves {
+        let mut schema = if dialect == Dialect::V2 { (leaf.v2)() } else { (leaf.v3)() };
+        if let Some(text) = Description::of(name).and_then(|description| description.text()) {
+            schema["description"] = text.clone();
+        }
+        definitions.insert(name.to_owned(), schema);
+    }
+    for (name, ty) in used.types {
+        let schema = definition(&name, ty, dialect);
+        definitions.insert(name, schema);
+    }
+    definitions
+}
+
+fn definition(name: &str, ty: Type, dialect: Dialect) -> Value {
+    let description = Description::of(name);
+    let mut schema = json!({ "type": "object" });
+    let list_of = ty.name.strip_suffix("List").filter(|_| description.is_none());
+    match (&description, list_of) {
+        (Some(description), _) => {
+            if let Some(text) = description.text() {
+                schema["description"] = text.clone();
+            }
+            if let Some(required) = description.required() {
+                schema["required"] = required.clone();
+            }
+        }
+        (None, Some(kind)) => {
+            schema["description"] = format!("{} is a list of objects of the kind {kind}.", ty.name).into();
+            schema["required"] = json!(["items"]);
+        }
+        (None, None) => {}
+    }
+    let mut properties = Map::new();
+    if ty.object {
+        for field in ["apiVersion", "kind"] {
+            properties.insert(field.to_owned(), json!({ "type": "string", "description": envelope(field) }));
+        }
+    }
+    for field in ty.fields {
+        let text = description.as_ref().and_then(|description| description.field(field.name));
+        let text = text.cloned().or_else(|| list_of.map(|kind| list_field(field.name, kind)));
+        properties.insert(field.name.to_owned(), property(field, text, dialect));
+    }
+    if !properties.is_empty() {
+        schema["properties"] = properties.into();
+    }
+    if ty.atomic {
+        schema["x-kubernetes-map-type"] = "atomic".into();
+    }
+    if let Some(kinds) = GROUP_VERSION_KINDS.get(name) {
+        schema["x-kubernetes-group-version-kind"] = kinds.clone();
+    }
+    schema
+}
+
+fn envelope(field: &str) -> &'static Value {
+    static NONE: Value = Value::Null;
+    let pod = Description::of("io.k8s.api.core.v1.Pod");
+    pod.and_then(|pod| pod.field(field)).unwrap_or(&NONE)
+}
+
+fn list_field(field: &str, kind: &str) -> Value {
+    match field {
+        "items" => format!("The objects of the kind {kind}.").into(),
+        _ => "The revision of the list, and how to go on if it is not complete.".into(),
+    }
+}
+
+fn property(field: &FieldDef, description: Option<Value>, dialect: Dialect) -> Value {
+    let mut schema = shape(&field.kind, dialect);
+    if let Some(text) = description {
+        // A reference stands alone in version 3.
+        if dialect == Dialect::V3 && schema.get("$ref").is_some() {
+            schema = json!({ "allOf": [schema] });
+        }
+        schema["description"] = text;
+    }
+    if !field.default.is_empty()
+        && let Ok(default) = serde_json::from_str(field.default)
+    {
+        schema["default"] = default;
+    }
+    let is_list = matches!(field.kind, FieldKind::List(_));
+    match field.topology {
+        Topology::Natural => {}
+        Topology::Atomic if is_list => schema["x-kubernetes-list-type"] = "atomic".into(),
+        Topology::Atomic => schema["x-kubernetes-map-type"] = "atomic".into(),
+        Topology::Set => schema["x-kubernetes-list-type"] = "set".into(),
+        Topology::Keyed(keys) => {
+            schema["x-kubernetes-list-type"] = "map".into();
+            schema["x-kubernetes-list-map-keys"] = keys.into();
+        }
+    }
+    let PatchStrategy { merge, retain_keys, replace, merge_key } = field.patch;
+    let words = [(replace, "replace"), (merge, "merge"), (retain_keys, "retainKeys")];
+    let strategy: Vec<&str> = words.into_iter().filter(|(on, _)| *on).map(|(_, word)| word).collect();
+    if !strategy.is_empty() {
+        schema["x-kubernetes-patch-strategy"] = strategy.join(",").into();
+    }
+    if !merge_key.is_empty() {
+        schema["x-kubernetes-patch-merge-key"] = merge_key.into();
+    }
+    schema
+}
+
+fn shape(kind: &FieldKind, dialect: Dialect) -> Value {
+    match kind {
+        FieldKind::String => string(""),
+        FieldKind::Bool => json!({ "type": "boolean" }),
+        FieldKind::Int32 => json!({ "type": "integer", "format": "int32" }),
+        FieldKind::Int64 => json!({ "type": "integer", "format": "int64" }),
+        FieldKind::Float => json!({ "type": "number", "format": "double" }),
+        FieldKind::Bytes => string("byte"),
+        FieldKind::Struct(ty) => dialect.reference(&name_of(ty)),
+        FieldKind::List(inner) => json!({ "type": "array", "items": shape(inner, dialect) }),
+        FieldKind::Map(inner) => json!({ "type": "object", "additionalProperties": shape(inner, dialect) }),
+        kind => leaf_name(kind).map_or_else(|| json!({}), |name| dialect.reference(name)),
+    }
+}
+
+/// The type of a list of objects.
+pub(super) fn list_type(group: &str, version: &str, list_kind: &str) -> Option<Type> {
+    schema::object_type(group, version, list_kind)
+}
+
+/// Which objects a definition is the shape of. Options and events of watches belong to every group version.
+static GROUP_VERSION_KINDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
+    let mut kinds: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut add = |group: &str, version: &str, kind: &str| {
+        if let Some(ty) = schema::object_type(group, version, kind) {
+            let value = json!({ "group": group, "kind": kind, "version": version });
+            let known = kinds.entry(name_of(ty)).or_default();
+            if !known.contains(&value) {
+                known.push(value);
+            }
+        }
+    };
+    for kind in KINDS {
+        add(kind.group, kind.version, kind.kind);
+        if kind.stored {
+            add(kind.group, kind.version, &kind.list_kind());
+        }
+        for shared in ["DeleteOptions", "WatchEvent"] {
+            add(kind.group, kind.version, shared);
+        }
+        for subresource in kind.subresources.iter().filter(|subresource| !subresource.version.is_empty()) {
+            add(subresource.group, subresource.version, subresource.kind);
+        }
+    }
+    add("", "v1", "Status");
+    kinds.into_iter().map(|(name, kinds)| (name, Value::from(kinds))).collect()
+});

@@ -1,0 +1,78 @@
+//! The sentences of the documents, and which fields are required, from `k8s-openapi`.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::api::{apps, authentication, authorization, autoscaling, coordination, core, discovery, policy, rbac};
+use k8s_openapi::apimachinery::pkg::apis::meta;
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value};
+
+/// What is said of a type.
+pub(super) struct Description {
+    value: &'static Value,
+}
+
+/// Calls `subschema_for` with every type from which all others can be reached.
+macro_rules! from_roots {
+    ($generator:ident: $($root:ty),* $(,)?) => { $( $generator.subschema_for::<$root>(); )* };
+}
+
+static ALL: LazyLock<Map<String, Value>> = LazyLock::new(|| {
+    let mut generator = SchemaGenerator::default();
+    from_roots!(generator:
+        apps::v1::Deployment,
+        apps::v1::ReplicaSet,
+        authentication::v1::SelfSubjectReview,
+        authentication::v1::TokenRequest,
+        authentication::v1::TokenReview,
+        authorization::v1::LocalSubjectAccessReview,
+        authorization::v1::SelfSubjectAccessReview,
+        authorization::v1::SelfSubjectRulesReview,
+        authorization::v1::SubjectAccessReview,
+        autoscaling::v1::Scale,
+        coordination::v1::Lease,
+        core::v1::Binding,
+        core::v1::ConfigMap,
+        core::v1::Endpoints,
+        core::v1::Event,
+        core::v1::Namespace,
+        core::v1::Node,
+        core::v1::Pod,
+        core::v1::Secret,
+        core::v1::Service,
+        core::v1::ServiceAccount,
+        discovery::v1::EndpointSlice,
+        policy::v1::Eviction,
+        rbac::v1::ClusterRole,
+        rbac::v1::ClusterRoleBinding,
+        rbac::v1::Role,
+        rbac::v1::RoleBinding,
+        meta::v1::DeleteOptions,
+        meta::v1::ListMeta,
+        meta::v1::Patch,
+        meta::v1::Status,
+    );
+    generator.take_definitions(true)
+});
+
+impl Description {
+    /// What is said of the definition with this full name.
+    pub(super) fn of(definition: &str) -> Option<Self> {
+        ALL.get(definition).map(|value| Self { value })
+    }
+
+    /// What the type is.
+    pub(super) fn text(&self) -> Option<&'static Value> {
+        self.value.get("description")
+    }
+
+    /// What a field is.
+    pub(super) fn field(&self, name: &str) -> Option<&'static Value> {
+        self.value.get("properties")?.get(name)?.get("description")
+    }
+
+    /// The fields that must be given.
+    pub(super) fn required(&self) -> Option<&'static Value> {
+        self.value.get("required").filter(|required| required.as_array().is_some_and(|names| !names.is_empty()))
+    }
+}

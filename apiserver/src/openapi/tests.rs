@@ -1,0 +1,97 @@
+use super::*;
+use http::{Method, Request};
+
+fn get(path_and_query: &str, headers: &[(&str, &str)]) -> Option<Response> {
+    let mut request = Request::get(path_and_query);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    path(&RequestInfo::new(&Method::GET, &parts.uri), &parts)
+}
+
+/// Every `$ref` of a document.
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(target) if name == "$ref" => found.push(target),
+                    value => references(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+fn check_references(document: &Value, prefix: &str, definitions: &Value) {
+    let mut found = Vec::new();
+    references(document, &mut found);
+    assert!(found.len() > 100);
+    for target in found {
+        let name = target.strip_prefix(prefix).unwrap();
+        assert!(definitions.get(name).is_some(), "{target} leads nowhere");
+    }
+}
+
+#[test]
+fn every_reference_leads_to_a_definition_with_a_description() {
+    let v2 = v2_document();
+    check_references(&v2, "#/definitions/", &v2["definitions"]);
+    for (name, definition) in v2["definitions"].as_object().unwrap() {
+        // Raw extensions and durations are described by nobody upstream either.
+        if !name.ends_with("RawExtension") && !name.ends_with("Duration") {
+            assert!(definition.get("description").is_some(), "{name} has no description");
+        }
+    }
+    let apps = v3_document("apps", "v1");
+    check_references(&apps, "#/components/schemas/", &apps["components"]["schemas"]);
+    assert!(apps["components"]["schemas"].get("io.k8s.api.core.v1.Secret").is_none(), "only what is used");
+}
+
+#[test]
+fn what_kubectl_looks_for_is_where_it_looks() {
+    let core = v3_document("", "v1");
+    let patch = &core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
+    assert_eq!(patch["x-kubernetes-group-version-kind"], json!({ "group": "", "kind": "Pod", "version": "v1" }));
+    let names: Vec<&Value> = patch["parameters"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert!(names.contains(&&json!("fieldValidation")));
+    let schemas = &core["components"]["schemas"];
+    let pod = &schemas["io.k8s.api.core.v1.Pod"];
+    assert_eq!(pod["x-kubernetes-group-version-kind"][0]["kind"], "Pod");
+    let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
+    assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+    assert_eq!(containers["x-kubernetes-patch-strategy"], "merge");
+    assert_eq!(containers["x-kubernetes-list-map-keys"], json!(["name"]));
+    let ports = &schemas["io.k8s.api.core.v1.Container"]["properties"]["ports"];
+    assert_eq!(ports["x-kubernetes-list-map-keys"], json!(["containerPort", "protocol"]));
+    assert_eq!(pod["properties"]["spec"]["allOf"][0]["$ref"], "#/components/schemas/io.k8s.api.core.v1.PodSpec");
+}
+
+#[test]
+fn a_hash_makes_a_document_immutable_and_a_wrong_one_leads_to_the_right_one() {
+    let index: Value = serde_json::from_slice(&V3_DOCUMENTS.index.body).unwrap();
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
+    let right = get(url, &[]).unwrap();
+    assert_eq!(right.headers()[header::CACHE_CONTROL], "public, immutable");
+    let tag = right.headers()[header::ETAG].to_str().unwrap().to_owned();
+    assert_eq!(get(url, &[("if-none-match", &tag)]).unwrap().status(), StatusCode::NOT_MODIFIED);
+    let wrong = get("/openapi/v3/apis/apps/v1?hash=0&timeout=32s", &[]).unwrap();
+    assert_eq!(wrong.status(), StatusCode::MOVED_PERMANENTLY);
+    assert_eq!(wrong.headers()[header::LOCATION].to_str().unwrap(), url);
+    assert!(get("/openapi/v3/apis/none/v1", &[]).is_none() && get("/openapi", &[]).is_none());
+}
+
+#[test]
+fn version_two_comes_as_protobuf_to_those_who_ask() {
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let response = get("/openapi/v2", &[("accept", accept)]).unwrap();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], V2_PROTOBUF);
+    let body = &V2_DOCUMENTS.protobuf.body;
+    // swagger = 1, a text of three letters.
+    assert_eq!(&body[..5], b"\x0a\x032.0");
+    let json = get("/openapi/v2", &[("accept", "application/json")]).unwrap();
+    assert_eq!(json.headers()[header::CONTENT_TYPE], "application/json");
+}
