@@ -1,7 +1,8 @@
 //! The state on disk, a little behind the log.
 //!
-//! A checkpoint compares the present view with the one of the last checkpoint and writes the rows that differ, together
-//! with the applied position and the membership, as one atomic batch. It costs `apply` nothing, and a key that changed
+//! A checkpoint compares the present view with the one of the last checkpoint and writes the rows that differ: new records
+//! first, then all else together with the applied position and the membership as one atomic batch, without which the
+//! new records do not count. It costs `apply` nothing, and a key that changed
 //! a hundred times in between one row. Restart reads it and replays the log from its position; so the log must be kept
 //! from the position of the last checkpoint that `write` has confirmed.
 //!
@@ -37,8 +38,8 @@ pub use crate::engine::memory::Memory;
 const META: &[u8] = b"m";
 /// Larger values would leave sled's log for files of their own.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Bytes of rows in one batch when everything is written anew.
-const FULL_BATCH_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of new records in one batch, so that a checkpoint of much takes little memory.
+const AHEAD_BATCH_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Why a checkpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +80,8 @@ pub fn open_memory(rows: Memory, owner: Owner) -> Result<(StateMachine, Checkpoi
     open_engine(Box::new(rows), owner)
 }
 
-fn open_engine(engine: Box<dyn Engine>, owner: Owner) -> Result<(StateMachine, Checkpoint), CheckpointError> {
-    let written = read(&*engine, owner)?;
+fn open_engine(mut engine: Box<dyn Engine>, owner: Owner) -> Result<(StateMachine, Checkpoint), CheckpointError> {
+    let written = read(&mut *engine, owner)?;
     let machine = StateMachine::with_state(written.clone().unwrap_or_default());
     Ok((machine, Checkpoint { engine, owner, written }))
 }
@@ -107,69 +108,83 @@ impl Checkpoint {
     /// checkpoint: the snapshot's file must be there until this returns.
     pub fn write(&mut self, view: &View) -> Result<(), CheckpointError> {
         let state = view.state();
-        let meta = Meta::of(state, self.owner).encode();
-        match &self.written {
-            Some(written) if written.lineage == state.lineage => {
-                let mut changes = differences(written, state);
-                changes.push((META.to_vec(), Some(meta)));
-                self.engine.write(changes)?;
-            }
+        let empty = State::default();
+        let before = match &self.written {
+            Some(written) if written.lineage == state.lineage => written,
             _ => {
                 self.engine.write(vec![(META.to_vec(), None)])?;
                 self.engine.clear()?;
                 self.engine.sync()?;
-                self.write_records(state)?;
-                let rest = differences(&State { mvcc: state.mvcc.clone(), ..State::default() }, state);
-                self.engine.write(rest)?;
-                self.engine.write(vec![(META.to_vec(), Some(meta))])?;
+                &empty
             }
-        }
+        };
+        // New records first, a few megabytes at a time: without the meta that follows they do not count.
+        let mut ahead = Ahead { engine: &mut *self.engine, changes: Changes::new(), bytes: 0, result: Ok(()) };
+        let mut changes = record_changes(before, state, &mut ahead);
+        ahead.flush();
+        ahead.result?;
+        other_changes(before, state, &mut changes);
+        changes.push((META.to_vec(), Some(Meta::of(state, self.owner).encode())));
+        self.engine.write(changes)?;
         self.engine.sync()?;
         self.written = Some(state.clone());
         Ok(())
     }
+}
 
-    fn write_records(&mut self, state: &State) -> Result<(), EngineError> {
-        let live = state.mvcc.current.iter().map(|current| &current.0);
-        let mut records = live.chain(state.mvcc.past.iter().map(|past| &past.0)).peekable();
-        while records.peek().is_some() {
-            let (mut changes, mut bytes) = (Changes::new(), 0);
-            while bytes < FULL_BATCH_BYTES
-                && let Some(record) = records.next()
-            {
-                put_record(&mut changes, record);
-                bytes += record.size();
-            }
-            self.engine.write(changes)?;
+/// Records that are written before the batch that makes them count.
+struct Ahead<'a> {
+    engine: &'a mut dyn Engine,
+    changes: Changes,
+    bytes: u64,
+    result: Result<(), EngineError>,
+}
+
+impl Ahead<'_> {
+    fn put(&mut self, record: &Record) {
+        put_record(&mut self.changes, record);
+        self.bytes += record.size();
+        if self.bytes >= AHEAD_BATCH_BYTES {
+            self.flush();
         }
-        Ok(())
+    }
+
+    fn flush(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        self.bytes = 0;
+        if self.result.is_ok() {
+            self.result = self.engine.write(changes);
+        }
     }
 }
 
-/// The rows in which two states differ.
-fn differences(before: &State, after: &State) -> Changes {
-    let mut changes = Changes::new();
+/// Writes the new records, and returns the deletions of those that are gone.
+fn record_changes(before: &State, after: &State, ahead: &mut Ahead<'_>) -> Changes {
+    let mut gone = Changes::new();
     let is_new = |record: &Record| record.kv.mod_revision > before.mvcc.revision;
     let is_kept = |record: &Record| after.mvcc.past.get((&record.kv.key, record.kv.mod_revision, record.sub)).is_some();
     before.mvcc.current.diff(&after.mvcc.current, |old, new| {
         if let Some(old) = old.filter(|old| !is_kept(&old.0)) {
-            delete_record(&mut changes, &old.0);
+            delete_record(&mut gone, &old.0);
         }
         if let Some(new) = new {
-            put_record(&mut changes, &new.0);
+            ahead.put(&new.0);
         }
     });
     before.mvcc.past.diff(&after.mvcc.past, |old, new| match (old, new) {
-        (Some(old), None) => delete_record(&mut changes, &old.0),
+        (Some(old), None) => delete_record(&mut gone, &old.0),
         // An older record has only moved here from among the live ones: its row stays as it is.
-        (_, Some(new)) if is_new(&new.0) => put_record(&mut changes, &new.0),
+        (_, Some(new)) if is_new(&new.0) => ahead.put(&new.0),
         (_, _) => {}
     });
+    gone
+}
+
+fn other_changes(before: &State, after: &State, changes: &mut Changes) {
     let (old, new) = (&before.sessions, &after.sessions);
-    diff_rows(&mut changes, before.leases.granted(), after.leases.granted(), Tag::Lease, encode_lease);
-    diff_rows(&mut changes, &old.sessions, &new.sessions, Tag::Session, encode_session);
-    diff_rows(&mut changes, &old.answers, &new.answers, Tag::Answer, encode_answer);
-    changes
+    diff_rows(changes, before.leases.granted(), after.leases.granted(), Tag::Lease, encode_lease);
+    diff_rows(changes, &old.sessions, &new.sessions, Tag::Session, encode_session);
+    diff_rows(changes, &old.answers, &new.answers, Tag::Answer, encode_answer);
 }
 
 /// Leases, sessions and answers begin with their ids, which make the row's key.
@@ -228,7 +243,7 @@ fn delete_record(changes: &mut Changes, record: &Record) {
 }
 
 /// The state the rows hold, or none if they are incomplete.
-fn read(engine: &dyn Engine, owner: Owner) -> Result<Option<State>, CheckpointError> {
+fn read(engine: &mut dyn Engine, owner: Owner) -> Result<Option<State>, CheckpointError> {
     let mut reader = Reader::default();
     let mut result = Ok(());
     engine.scan(&mut |key, value| {
@@ -241,16 +256,22 @@ fn read(engine: &dyn Engine, owner: Owner) -> Result<Option<State>, CheckpointEr
     if meta.owner != owner {
         return Err(CheckpointError::Foreign { found: meta.owner });
     }
-    Ok(Some(reader.collector.finish(meta)?))
+    let state = reader.collector.finish(meta)?;
+    // They would count with the next checkpoint, which may not hold them any more.
+    engine.write(reader.ahead)?;
+    Ok(Some(state))
 }
 
 #[derive(Default)]
 struct Reader {
+    /// Its key comes before those of the records.
     meta: Option<Meta>,
     collector: Collector,
     /// The key of the record under way without its chunk number, and its chunks so far.
     key: Vec<u8>,
     record: BytesMut,
+    /// Records newer than the checkpoint: a crash came before the batch that makes them count.
+    ahead: Changes,
 }
 
 impl Reader {
@@ -262,6 +283,11 @@ impl Reader {
         let Some(&tag) = key.first() else { return Err(Damage::new("a row without a key")) };
         if tag != Tag::Record.byte() {
             return self.collector.add(tag, opened(Bytes::copy_from_slice(value))?);
+        }
+        let revision = (&key[1..]).try_get_i64()?;
+        if self.meta.as_ref().is_none_or(|meta| revision > meta.revision) {
+            self.ahead.push((key.to_vec(), None));
+            return Ok(());
         }
         let owner = key.split_last_chunk::<2>().map(|(owner, _)| owner).unwrap_or_default();
         if owner != self.key {

@@ -10,10 +10,14 @@ use crate::engine::{Changes, Engine, EngineError};
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     rows: Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>,
+    #[cfg(test)]
+    writes_left: Arc<Mutex<Option<usize>>>,
 }
 
 impl Engine for Memory {
     fn write(&mut self, changes: Changes) -> Result<(), EngineError> {
+        #[cfg(test)]
+        self.count_down()?;
         let mut rows = self.rows.lock();
         for (key, value) in changes {
             match value {
@@ -41,6 +45,22 @@ impl Engine for Memory {
 
 #[cfg(test)]
 impl Memory {
+    /// Fails every write after so many more.
+    pub(crate) fn fail_after(&self, writes: usize) {
+        *self.writes_left.lock() = Some(writes);
+    }
+
+    fn count_down(&self) -> Result<(), EngineError> {
+        match &mut *self.writes_left.lock() {
+            Some(0) => Err(EngineError("the power went out".to_owned())),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Loses one record, as a faulty disk would.
     pub(crate) fn remove_first_record(&self) {
         let mut rows = self.rows.lock();

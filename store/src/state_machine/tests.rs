@@ -634,3 +634,26 @@ fn a_row_that_is_missing_from_a_checkpoint_is_noticed() {
     let opened = checkpoint::open_memory(rows, OWNER);
     assert!(matches!(opened, Err(checkpoint::CheckpointError::Damaged(_))));
 }
+
+#[test]
+fn a_crash_in_the_middle_of_a_checkpoint_leaves_the_one_before() {
+    let rows = Memory::default();
+    let (machine, mut keeper) = checkpoint::open_memory(rows.clone(), OWNER).unwrap();
+    let mut bench = Bench { machine, index: 0 };
+    bench.run(put("a", "1")).unwrap();
+    keeper.write(&bench.machine.view()).unwrap();
+    let before = bench.machine.view().hash();
+    bench.run(put("a", "2")).unwrap();
+    bench.run(put("b", "1")).unwrap();
+    rows.fail_after(1);
+    assert!(keeper.write(&bench.machine.view()).is_err());
+    rows.fail_after(usize::MAX);
+    let (again, mut keeper) = checkpoint::open_memory(rows.clone(), OWNER).unwrap();
+    assert_eq!(again.view().hash(), before);
+    // What was written ahead is gone for good, even if the key space takes another way from here.
+    bench = Bench { machine: again, index: 1 };
+    bench.run(put("c", "other")).unwrap();
+    keeper.write(&bench.machine.view()).unwrap();
+    let (again, _) = checkpoint::open_memory(rows, OWNER).unwrap();
+    assert_same(&again, &bench.machine);
+}
