@@ -8,3 +8,4 @@ mod failover;
 mod membership;
 mod scripts;
 mod single;
+mod watching;
