@@ -303,26 +303,46 @@ metadata: {name: p, namespace: a, uid: p1, resourceVersion: '5', ownerReferences
     fn an_owner_that_waits_has_its_dependents_deleted_first() {
         let deleting =
             ", resourceVersion: '9', deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [foregroundDeletion]";
-        check(&CONTROLLER, "pods a/p", &owner("r1", deleting), expect![[r#"
+        check(
+            &CONTROLLER,
+            "pods a/p",
+            &owner("r1", deleting),
+            expect![[r#"
             delete pods a/p
-        "#]]);
-        check(&CONTROLLER, "replicasets a/r", &owner("r1", deleting), expect![[r#"
+        "#]],
+        );
+        check(
+            &CONTROLLER,
+            "replicasets a/r",
+            &owner("r1", deleting),
+            expect![[r#"
             nothing to do
-        "#]]);
+        "#]],
+        );
         let alone = format!(
             "{{apiVersion: apps/v1, kind: ReplicaSet, metadata: {{name: r, namespace: a, uid: r1{deleting}}}}}"
         );
-        check(&CONTROLLER, "replicasets a/r", &alone, expect![[r#"
+        check(
+            &CONTROLLER,
+            "replicasets a/r",
+            &alone,
+            expect![[r#"
             patch replicasets.apps a/r {"metadata":{"finalizers":[],"resourceVersion":"9"}}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn orphans_forget_their_owner() {
         let deleting = ", resourceVersion: '9', deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [orphan]";
-        check(&CONTROLLER, "replicasets a/r", &owner("r1", deleting), expect![[r#"
+        check(
+            &CONTROLLER,
+            "replicasets a/r",
+            &owner("r1", deleting),
+            expect![[r#"
             patch pods a/p {"metadata":{"ownerReferences":[],"resourceVersion":"5"}}
             patch replicasets.apps a/r {"metadata":{"finalizers":[],"resourceVersion":"9"}}
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -250,10 +250,15 @@ status: {phase: Terminating, conditions: [
         let pod = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: a, deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [example.com/x]}}";
         let map = "{apiVersion: v1, kind: ConfigMap, metadata: {name: m, namespace: a}}";
         let given = format!("{TERMINATING}\n---\n{pod}\n---\n{map}");
-        check(&CONTROLLER, "namespaces a", &given, expect![[r#"
+        check(
+            &CONTROLLER,
+            "namespaces a",
+            &given,
+            expect![[r#"
             patch namespaces/status a {"status":{"conditions":[{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"All resources successfully discovered","reason":"ResourcesDiscovered","status":"False","type":"NamespaceDeletionDiscoveryFailure"},{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"All legacy kube types successfully parsed","reason":"ParsedGroupVersions","status":"False","type":"NamespaceDeletionGroupVersionParsingFailure"},{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"All content successfully deleted, may be waiting on finalization","reason":"ContentDeleted","status":"False","type":"NamespaceDeletionContentFailure"},{"lastTransitionTime":"2026-01-01T00:10:00Z","message":"Some resources are remaining: configmaps has 1 resource instances, pods has 1 resource instances","reason":"SomeResourcesRemain","status":"True","type":"NamespaceContentRemaining"},{"lastTransitionTime":"2026-01-01T00:10:00Z","message":"Some content in the namespace has finalizers remaining: example.com/x in 1 resource instances","reason":"SomeFinalizersRemain","status":"True","type":"NamespaceFinalizersRemaining"}]}}
             delete all configmaps in a
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -96,10 +96,15 @@ mod tests {
 ---
 {apiVersion: v1, kind: Node, metadata: {name: c}, spec: {podCIDR: 10.244.2.0/24, podCIDRs: [10.244.2.0/24]}}
 ";
-        check(&CONTROLLER, "nodes b", nodes, expect![[r#"
+        check(
+            &CONTROLLER,
+            "nodes b",
+            nodes,
+            expect![[r#"
             confirm no other of nodes has 10.244.1.0/24 in /spec/podCIDRs
             patch nodes b {"spec":{"podCIDR":"10.244.1.0/24","podCIDRs":["10.244.1.0/24"]}}
-        "#]]);
+        "#]],
+        );
         check(
             &CONTROLLER,
             "nodes a",
@@ -116,9 +121,14 @@ mod tests {
             .map(|n| format!("---\n{{apiVersion: v1, kind: Node, metadata: {{name: n{n}}}, spec: {{podCIDR: 10.244.{n}.0/24}}}}\n"))
             .collect();
         let nodes = format!("{nodes}---\n{{apiVersion: v1, kind: Node, metadata: {{name: b}}}}");
-        check(&CONTROLLER, "nodes b", &nodes, expect![[r#"
+        check(
+            &CONTROLLER,
+            "nodes b",
+            &nodes,
+            expect![[r#"
             say Warning CIDRNotAvailable on b: no part of the cluster's pod address range is free: delete nodes that are gone, or widen the range
             wake after 30s
-        "#]]);
+        "#]],
+        );
     }
 }
