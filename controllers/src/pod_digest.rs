@@ -67,7 +67,10 @@ impl PodDigest {
                 Some("Unknown") => Phase::Unknown,
                 _ => Phase::Pending,
             },
-            ready_since: ready.and_then(|ready| ready.last_transition_time.as_ref().map(|time| time.0).or(created)),
+            ready_since: ready.map(|ready| {
+                let since = ready.last_transition_time.as_ref().map(|time| time.0);
+                since.or(created).unwrap_or(Timestamp::UNIX_EPOCH)
+            }),
             created,
             deletion: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default().into(),

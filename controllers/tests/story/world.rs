@@ -123,8 +123,7 @@ impl World {
     /// What would be done next, in full.
     fn plans(&self) -> String {
         let of = |id: &Id| {
-            let controller =
-                if id.0 == DEPLOYMENTS { &deployment::CONTROLLER } else { &replica_set::CONTROLLER };
+            let controller = if id.0 == DEPLOYMENTS { &deployment::CONTROLLER } else { &replica_set::CONTROLLER };
             (id.0 != PODS).then(|| self.reconcile(controller, &Item::new(id.0.clone(), id.1.clone())).to_string())
         };
         self.objects.keys().filter_map(of).collect()
