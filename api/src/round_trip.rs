@@ -42,7 +42,7 @@ fn structure(ty: Type, entropy: &mut Entropy<'_>, depth: usize) -> Struct {
 fn node(kind: &FieldKind, entropy: &mut Entropy<'_>, depth: usize) -> Option<Node> {
     Some(match kind {
         FieldKind::String => entropy.text().into(),
-        FieldKind::Bool => (entropy.byte() % 2 == 0).into(),
+        FieldKind::Bool => (entropy.byte() > 127).into(),
         FieldKind::Int32 | FieldKind::IntOrString => Node::Int(i64::from(entropy.byte()) - 100),
         FieldKind::Int64 => Node::Int((i64::from(entropy.byte()) - 100) << 40),
         FieldKind::Float => Node::Float(f64::from(entropy.byte()) / 7.0),

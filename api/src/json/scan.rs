@@ -102,8 +102,9 @@ impl<'a> Scanner<'a> {
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
-        let plain = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        let Some(length) = bytes[start.min(bytes.len())..].iter().position(plain) else { return Err(Error::Truncated) };
+        let Some(length) = bytes[start.min(bytes.len())..].iter().position(is_special) else {
+            return Err(Error::Truncated);
+        };
         self.at = start + length;
         if bytes[self.at] == b'"' {
             self.at += 1;
@@ -124,7 +125,7 @@ impl<'a> Scanner<'a> {
                 0..=0x1f => return Err(self.unexpected("in string literal")),
                 _ => {
                     let rest = &bytes[self.at..];
-                    let length = rest.iter().position(plain).ok_or(Error::Truncated)?;
+                    let length = rest.iter().position(is_special).ok_or(Error::Truncated)?;
                     text.push_str(&self.text[self.at..self.at + length]);
                     self.at += length;
                 }
@@ -243,7 +244,7 @@ impl<'a> Scanner<'a> {
                 b'{' => {
                     open.push(b'}');
                     if self.open(b'}')? {
-                        self.key()?;
+                        self.skip_key()?;
                         continue;
                     }
                     open.pop();
@@ -263,7 +264,7 @@ impl<'a> Scanner<'a> {
             while let Some(close) = open.last().copied() {
                 if self.more(close)? {
                     if close == b'}' {
-                        self.key()?;
+                        self.skip_key()?;
                     }
                     break;
                 }
@@ -280,9 +281,55 @@ impl<'a> Scanner<'a> {
         self.skip().map(|_| ())
     }
 
+    /// Skips a string without making its text, but not without checking its escapes.
+    fn skip_string(&mut self) -> Result<(), Error> {
+        let bytes = self.text.as_bytes();
+        self.at += 1;
+        loop {
+            let rest = bytes.get(self.at..).ok_or(Error::Truncated)?;
+            self.at += rest.iter().position(is_special).ok_or(Error::Truncated)?;
+            match bytes[self.at] {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'\\'
+                    if matches!(
+                        bytes.get(self.at + 1),
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
+                    ) =>
+                {
+                    self.at += 2;
+                }
+                b'\\' if bytes.get(self.at + 1) == Some(&b'u') => {
+                    self.at += 2;
+                    self.hex4()?;
+                }
+                b'\\' => {
+                    self.at += 1;
+                    return Err(self.unexpected("in string escape code"));
+                }
+                _ => return Err(self.unexpected("in string literal")),
+            }
+        }
+    }
+
+    /// Skips an object key and its colon.
+    fn skip_key(&mut self) -> Result<(), Error> {
+        if self.peek()? != b'"' {
+            return Err(self.unexpected("looking for beginning of object key string"));
+        }
+        self.skip_string()?;
+        if self.peek()? != b':' {
+            return Err(self.unexpected("after object key"));
+        }
+        self.advance();
+        Ok(())
+    }
+
     fn skip_scalar(&mut self) -> Result<(), Error> {
         match self.peek()? {
-            b'"' => self.string().map(drop),
+            b'"' => self.skip_string(),
             b't' => self.literal("true"),
             b'f' => self.literal("false"),
             b'n' => self.literal("null"),
@@ -290,6 +337,11 @@ impl<'a> Scanner<'a> {
             _ => Err(self.unexpected("looking for beginning of value")),
         }
     }
+}
+
+/// Whether a byte ends a run of plain characters in a string.
+fn is_special(byte: &u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f)
 }
 
 /// JSON text without white space and with HTML characters escaped, as Go writes raw values.

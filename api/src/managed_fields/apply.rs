@@ -167,7 +167,9 @@ fn set_owned(entries: &mut Vec<Entry>, writer: &Writer<'_>, owned: FieldSet) -> 
 
 /// Removes what the applier owned before and owns no longer, unless another applier owns it.
 fn prune(merged: &mut Struct, last: &FieldSet, entries: &[Entry]) {
-    if last.is_empty() {
+    let applied = entries.iter().filter(|entry| entry.operation == Operation::Apply);
+    let applied = applied.fold(FieldSet::default(), |set, entry| set.union(&entry.fields));
+    if last.difference(&applied).is_empty() {
         return;
     }
     let ty = merged.ty();
@@ -177,8 +179,6 @@ fn prune(merged: &mut Struct, last: &FieldSet, entries: &[Entry]) {
     let mut pruned = merged.clone();
     merge::remove(&mut pruned, &last, Emptied::Null);
     // Put back what an applier owns, this one included.
-    let applied = entries.iter().filter(|entry| entry.operation == Operation::Apply);
-    let applied = applied.fold(FieldSet::default(), |set, entry| set.union(&entry.fields));
     let everything = all(merged);
     let mut kept = merged.clone();
     merge::remove(&mut kept, &everything.difference(&all(&pruned).union(&members(applied))), Emptied::Null);

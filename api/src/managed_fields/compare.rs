@@ -27,6 +27,11 @@ enum Own {
 }
 
 impl Changes {
+    /// Whether nothing changed.
+    pub(super) fn are_none(&self) -> bool {
+        self.added.is_empty() && self.modified.is_empty() && self.removed.is_empty()
+    }
+
     /// Hangs the changes of a member below its step.
     fn put(&mut self, element: impl Fn() -> PathElement, (own, below): (Own, Self)) {
         for (set, below, wanted) in [

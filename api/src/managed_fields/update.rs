@@ -16,12 +16,18 @@ const ANCIENT: &str = "ancient-changes";
 /// Entries in `new` are taken where they can be read and the write is to the object itself, so that clients may edit
 /// them; a single empty entry forgets them all.
 pub fn update(writer: &Writer<'_>, live: Option<&Object>, new: &mut Object) {
-    let mut entries = current(writer, live, new);
     let empty = Struct::new(new.body.ty());
     let mut changes = compare(live.map_or(&empty, |live| &live.body), &new.body);
     for set in [&mut changes.added, &mut changes.modified, &mut changes.removed] {
         strip(set, writer.ignored);
     }
+    if let Some(live) = live
+        && changes.are_none()
+        && keeps_ownership(writer, live, new)
+    {
+        return;
+    }
+    let mut entries = current(writer, live, new);
     take_from_others(&mut entries, &changes, |_| true);
     let taken = changes.added.union(&changes.modified);
     if !taken.is_empty() {
@@ -38,6 +44,23 @@ pub fn update(writer: &Writer<'_>, live: Option<&Object>, new: &mut Object) {
     write(new, entries);
 }
 
+/// Whether a write without changes leaves ownership as it is; then it is copied unread.
+fn keeps_ownership(writer: &Writer<'_>, live: &Object, new: &mut Object) -> bool {
+    let owners = live.at("metadata.managedFields");
+    let given = new.at("metadata.managedFields");
+    if given == owners {
+        return true;
+    }
+    if given.is_some() && writer.subresource.is_empty() {
+        return false;
+    }
+    match owners.cloned() {
+        Some(owners) => new.metadata_mut().set("managedFields", owners),
+        None => drop(new.body.remove("metadata.managedFields")),
+    }
+    true
+}
+
 /// The entries to start from.
 fn current(writer: &Writer<'_>, live: Option<&Object>, new: &Object) -> Vec<Entry> {
     let of_live = || live.and_then(read).unwrap_or_default();
@@ -52,7 +75,7 @@ fn current(writer: &Writer<'_>, live: Option<&Object>, new: &Object) -> Vec<Entr
 
 /// Takes changed and removed paths from the entries that `concerned` names.
 pub(super) fn take_from_others(entries: &mut [Entry], changes: &Changes, concerned: impl Fn(&Entry) -> bool) {
-    if changes.added.is_empty() && changes.modified.is_empty() && changes.removed.is_empty() {
+    if changes.are_none() {
         return;
     }
     let lost: FieldSet = changes.added.union(&changes.modified).union(&changes.removed);
