@@ -12,8 +12,8 @@ use crate::{inner::Inner, tls::Subject};
 
 /// While the lease runs, openraft refuses an election at no cost: this is how often it is asked.
 const ATTEMPT_EVERY: Duration = Duration::from_millis(15);
-/// The next in order waits this long for the one before.
-const HEAD_START: Duration = Duration::from_millis(75);
+/// The next in order waits this long for the one before, after the longest time that the lease can still run.
+const HEAD_START: Duration = Duration::from_millis(40);
 
 /// Watches connections end.
 pub(crate) async fn follow(store: Weak<Inner>, mut closed: mpsc::Receiver<Subject>) {
@@ -31,7 +31,11 @@ async fn campaign(store: &Inner, gone: u64) {
     let voters: Vec<u64> = store.raft.voter_ids().filter(|voter| *voter != gone).collect();
     let Some(rank) = voters.iter().position(|voter| *voter == store.id()) else { return };
     let timing = store.config.timing;
-    let start = Instant::now() + HEAD_START * u32::try_from(rank).unwrap_or(u32::MAX);
+    let wait = match u32::try_from(rank).unwrap_or(u32::MAX) {
+        0 => Duration::ZERO,
+        rank => timing.election_max + HEAD_START * rank,
+    };
+    let start = Instant::now() + wait;
     // Beyond this the usual timeout has fired anyway.
     let end = start + timing.election_max * 2;
     let mut leadership = store.leadership.clone();

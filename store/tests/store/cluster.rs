@@ -79,6 +79,9 @@ pub(crate) fn free_address() -> SocketAddr {
 
 impl Cluster {
     pub(crate) fn new() -> Self {
+        // `RUST_LOG=store=debug` shows what the members say; only the first test installs the subscriber.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
         Self { authority: Authority::new(), nodes: BTreeMap::new(), limits: Limits::default() }
     }
 
