@@ -1,0 +1,114 @@
+//! What a cluster needs before anybody asks: system namespaces, roles, and the `kubernetes` Service with the addresses
+//! of all ready masters. The acting leader sees to it, through the same pipeline as everybody's requests and fenced by
+//! its term. Every master says where it is.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{
+    compaction,
+    server::{ApiServer, Server},
+    user::Fence,
+};
+
+mod masters;
+mod policy;
+mod writer;
+
+use writer::Writer;
+
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+const RETRY: Duration = Duration::from_millis(200);
+
+/// The server's own tasks, until shutdown.
+pub(crate) async fn run(server: ApiServer) {
+    let server = server.0;
+    tokio::join!(act(server.clone()), note_ready(&server), masters::publish(&server), compaction::run(&server));
+}
+
+/// Does the leader's part whenever this master is the one that acts.
+async fn act(server: Arc<Server>) {
+    let mut leadership = server.storage.store().leadership();
+    loop {
+        let now = *leadership.borrow_and_update();
+        let lead = async {
+            if !now.acting {
+                return std::future::pending().await;
+            }
+            let writer = Writer::new(server.clone(), Fence { term: now.term });
+            while !ensure(&writer, &server).await {
+                tokio::time::sleep(RETRY).await;
+            }
+            masters::keep_endpoints(&writer, &server).await;
+        };
+        tokio::select! {
+            () = server.shutdown.cancelled() => return,
+            changed = leadership.changed() => if changed.is_err() { return },
+            () = lead => return,
+        }
+    }
+}
+
+/// Writes every system object that is missing or differs; false when one could not be written.
+async fn ensure(writer: &Writer, server: &Server) -> bool {
+    let namespaces =
+        NAMESPACES.map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
+    // Nothing can be made in a namespace before the namespace.
+    if !all(writer, namespaces.into()).await {
+        return false;
+    }
+    let mut objects = policy::cluster_roles();
+    objects.extend(policy::cluster_role_bindings());
+    objects.extend(service(server));
+    all(writer, objects).await
+}
+
+/// Writes all at once, so that they share the store's batches.
+async fn all(writer: &Writer, objects: Vec<Value>) -> bool {
+    let written = join_all(objects.into_iter().map(|object| writer.ensure(object))).await;
+    written.into_iter().all(|written| written)
+}
+
+/// The Service by which pods reach the masters: always the first address of the range.
+fn service(server: &Server) -> Option<Value> {
+    let range = server.config.service_cidrs.first()?;
+    let address = range.nth(1)?.to_string();
+    Some(json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": { "component": "apiserver", "provider": "kubernetes" },
+        },
+        "spec": {
+            "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "sessionAffinity": "None",
+            "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": server.config.port }],
+        },
+    }))
+}
+
+/// Notes when the system objects have reached this master's replica.
+async fn note_ready(server: &Server) {
+    let mut ticks = interval(Duration::from_millis(20));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = server.shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let storage = &server.storage;
+        let rbac = "rbac.authorization.k8s.io";
+        let there = NAMESPACES.iter().all(|name| storage.local_uid("", "namespaces", "", name).is_some())
+            && storage.local_uid(rbac, "clusterrolebindings", "", "cluster-admin").is_some()
+            && storage.local_uid("", "services", "default", "kubernetes").is_some();
+        if there {
+            server.readiness.system_objects.store(true, Ordering::Release);
+            return;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The roles and bindings every cluster begins with, under Kubernetes' names.
+//!
+//! Lists are written as words with blanks between them; `core` stands for the group without a name. `admin`, `edit` and
+//! `view` carry their rules themselves.
+
+use serde_json::{Value, json};
+
+/// Groups, resources, verbs.
+type Rule = (&'static str, &'static str, &'static str);
+
+const READ: &str = "get list watch";
+const WRITE: &str = "create delete deletecollection patch update";
+const ALL: &str = "create delete deletecollection get list patch update watch";
+
+const VIEW: &[Rule] = &[
+    (
+        "core",
+        "configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods \
+      replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status",
+        READ,
+    ),
+    (
+        "core",
+        "bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status \
+      resourcequotas resourcequotas/status namespaces",
+        READ,
+    ),
+    ("discovery.k8s.io", "endpointslices", READ),
+    (
+        "apps",
+        "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status \
+      replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status",
+        READ,
+    ),
+    ("autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ),
+    ("batch", "cronjobs cronjobs/status jobs jobs/status", READ),
+    ("policy", "poddisruptionbudgets poddisruptionbudgets/status", READ),
+    ("networking.k8s.io", "ingresses ingresses/status networkpolicies", READ),
+];
+
+const EDIT: &[Rule] = &[
+    ("core", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy", READ),
+    ("core", "serviceaccounts", "impersonate"),
+    ("core", "pods pods/attach pods/exec pods/portforward pods/proxy", WRITE),
+    ("core", "pods/eviction", "create"),
+    (
+        "core",
+        "configmaps endpoints events persistentvolumeclaims replicationcontrollers \
+      replicationcontrollers/scale secrets serviceaccounts services services/proxy",
+        WRITE,
+    ),
+    ("core", "serviceaccounts/token", "create"),
+    (
+        "apps",
+        "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale \
+      statefulsets statefulsets/scale",
+        WRITE,
+    ),
+    ("autoscaling", "horizontalpodautoscalers", WRITE),
+    ("batch", "cronjobs jobs", WRITE),
+    ("policy", "poddisruptionbudgets", WRITE),
+    ("networking.k8s.io", "ingresses networkpolicies", WRITE),
+    ("coordination.k8s.io", "leases", ALL),
+];
+
+const ADMIN: &[Rule] = &[
+    ("authorization.k8s.io", "localsubjectaccessreviews", "create"),
+    ("rbac.authorization.k8s.io", "rolebindings roles", ALL),
+];
+
+const BASIC_USER: &[Rule] = &[
+    ("authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews", "create"),
+    ("authentication.k8s.io", "selfsubjectreviews", "create"),
+];
+
+const SCHEDULER: &[Rule] = &[
+    ("core events.k8s.io", "events", "create patch update"),
+    ("coordination.k8s.io", "leases", "create get list update watch"),
+    ("core", "nodes namespaces replicationcontrollers services persistentvolumeclaims persistentvolumes", READ),
+    ("core", "pods", "delete get list watch"),
+    ("core", "bindings pods/binding", "create"),
+    ("core", "pods/status", "patch update"),
+    ("apps", "replicasets statefulsets", READ),
+    ("policy", "poddisruptionbudgets", READ),
+    ("storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses", READ),
+    ("resource.k8s.io", "deviceclasses resourceclaims resourceslices", READ),
+];
+
+/// What all controllers together do; they run as one identity inside the masters.
+const CONTROLLER_MANAGER: &[Rule] = &[
+    // The namespace controller and the garbage collector meet every kind there is.
+    ("*", "*", "delete deletecollection get list patch update watch"),
+    ("core events.k8s.io", "events", "create patch update"),
+    (
+        "core",
+        "configmaps endpoints namespaces/finalize nodes persistentvolumeclaims pods pods/eviction secrets \
+      serviceaccounts serviceaccounts/token services",
+        "create patch update",
+    ),
+    ("apps", "controllerrevisions replicasets", "create patch update"),
+    ("batch", "jobs", "create patch update"),
+    ("discovery.k8s.io", "endpointslices", "create patch update"),
+    ("coordination.k8s.io", "leases", "create patch update"),
+    ("authentication.k8s.io", "tokenreviews", "create"),
+    ("authorization.k8s.io", "subjectaccessreviews", "create"),
+];
+
+const NODE: &[Rule] = &[
+    ("authentication.k8s.io", "tokenreviews", "create"),
+    ("authorization.k8s.io", "localsubjectaccessreviews subjectaccessreviews", "create"),
+    ("core", "services", READ),
+    ("core", "nodes", "create get list watch"),
+    ("core", "nodes/status", "patch update"),
+    ("core", "nodes", "patch update"),
+    ("core", "events", "create patch update"),
+    ("core", "pods", "create delete get list watch"),
+    ("core", "pods/status", "patch update"),
+    ("core", "pods/eviction", "create"),
+    ("core", "configmaps secrets", READ),
+    ("core", "persistentvolumeclaims persistentvolumes", "get"),
+    ("core", "serviceaccounts/token", "create"),
+    ("coordination.k8s.io", "leases", "create delete get patch update"),
+    ("discovery.k8s.io", "endpointslices", READ),
+    ("certificates.k8s.io", "certificatesigningrequests", "create get list watch"),
+];
+
+const NODE_PROXIER: &[Rule] = &[
+    ("core", "endpoints services", "list watch"),
+    ("core", "nodes", READ),
+    ("core events.k8s.io", "events", "create patch update"),
+    ("discovery.k8s.io", "endpointslices", "list watch"),
+];
+
+const AUTH_DELEGATOR: &[Rule] =
+    &[("authentication.k8s.io", "tokenreviews", "create"), ("authorization.k8s.io", "subjectaccessreviews", "create")];
+
+const KUBELET_API: &[Rule] =
+    &[("core", "nodes", "get list watch proxy"), ("core", "nodes/log nodes/metrics nodes/proxy nodes/stats", "*")];
+
+const ISSUER: &str =
+    "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/";
+
+/// A ClusterRole: its name, its rules, the paths outside resources it may get.
+struct Role(&'static str, &'static [&'static [Rule]], &'static str);
+
+const ROLES: &[Role] = &[
+    Role("cluster-admin", &[&[("*", "*", "*")]], "*"),
+    Role("admin", &[VIEW, EDIT, ADMIN], ""),
+    Role("edit", &[VIEW, EDIT], ""),
+    Role("view", &[VIEW], ""),
+    Role("system:basic-user", &[BASIC_USER], ""),
+    Role(
+        "system:discovery",
+        &[],
+        "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/",
+    ),
+    Role("system:public-info-viewer", &[], "/healthz /livez /readyz /version /version/"),
+    Role("system:monitoring", &[], "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),
+    Role("system:service-account-issuer-discovery", &[], ISSUER),
+    Role("system:auth-delegator", &[AUTH_DELEGATOR], ""),
+    Role("system:kube-scheduler", &[SCHEDULER], ""),
+    Role("system:kube-controller-manager", &[CONTROLLER_MANAGER], ""),
+    Role("system:kubelet-api-admin", &[KUBELET_API], ""),
+    Role("system:node", &[NODE], ""),
+    Role("system:node-proxier", &[NODE_PROXIER], ""),
+];
+
+/// The ClusterRole's name, and the user or group it is bound to.
+const BINDINGS: &[(&str, &str, &str)] = &[
+    ("cluster-admin", "Group", "system:masters"),
+    ("system:basic-user", "Group", "system:authenticated"),
+    ("system:discovery", "Group", "system:authenticated"),
+    ("system:public-info-viewer", "Group", "system:authenticated system:unauthenticated"),
+    ("system:monitoring", "Group", "system:monitoring"),
+    ("system:service-account-issuer-discovery", "Group", "system:serviceaccounts"),
+    ("system:kube-scheduler", "User", "system:kube-scheduler"),
+    ("system:kube-controller-manager", "User", "system:kube-controller-manager"),
+    ("system:node-proxier", "User", "system:kube-proxy"),
+];
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+fn metadata(name: &str) -> Value {
+    json!({
+        "name": name,
+        "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" },
+        "annotations": { "rbac.authorization.kubernetes.io/autoupdate": "true" },
+    })
+}
+
+/// Every ClusterRole.
+pub(crate) fn cluster_roles() -> Vec<Value> {
+    let rule = |(groups, resources, verbs): &Rule| {
+        let groups: Vec<&str> =
+            words(groups).into_iter().map(|group| if group == "core" { "" } else { group }).collect();
+        json!({ "apiGroups": groups, "resources": words(resources), "verbs": words(verbs) })
+    };
+    let role = |Role(name, rules, paths): &Role| {
+        let mut rules: Vec<Value> = rules.iter().copied().flatten().map(rule).collect();
+        if !paths.is_empty() {
+            let verbs = if *paths == "*" { "*" } else { "get" };
+            rules.push(json!({ "nonResourceURLs": words(paths), "verbs": [verbs] }));
+        }
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata(name), "rules": rules,
+        })
+    };
+    ROLES.iter().map(role).collect()
+}
+
+/// Every ClusterRoleBinding.
+pub(crate) fn cluster_role_bindings() -> Vec<Value> {
+    let binding = |(role, kind, names): &(&str, &str, &str)| {
+        let subject = |name: &str| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name });
+        let subjects: Vec<Value> = words(names).into_iter().map(subject).collect();
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": metadata(role),
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
+            "subjects": subjects,
+        })
+    };
+    BINDINGS.iter().map(binding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_binding_names_a_role() {
+        for (role, ..) in BINDINGS {
+            assert!(ROLES.iter().any(|Role(name, ..)| name == role), "{role}");
+        }
+    }
+
+    #[test]
+    fn the_core_group_has_no_name() {
+        let roles = cluster_roles();
+        let view = roles.iter().find(|role| role["metadata"]["name"] == "view").unwrap();
+        assert_eq!(view["rules"][0]["apiGroups"][0], "");
+    }
+}

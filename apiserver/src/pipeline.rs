@@ -1,0 +1,347 @@
+//! The path of every request, in this order: authentication, authorization, decode, mutating admission, field
+//! ownership, validation, validating admission, compare-and-swap, encode. Verbs say what is wanted; only this file says
+//! in which order it happens. No verb names a kind.
+
+use std::{sync::Arc, time::Duration, time::Instant};
+
+use api::{Object, kind::Subresource, status::Status};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, StatusCode, header, request::Parts};
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use crate::{
+    admission::{self, Change, Operation},
+    authentication,
+    authorization::Attributes,
+    claims,
+    encode::{self, Show},
+    error::{Error, Result},
+    negotiation::Encoding,
+    options::WriteOptions,
+    ownership, prepare, random,
+    request_info::RequestInfo,
+    resource::Resource,
+    server::Server,
+    storage::{Commit, Committed, Expected},
+    user::{Fence, MASTERS, UserInfo},
+    verbs,
+};
+
+/// How long a request may take that does not stay open.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How often a write starts again because another one came first.
+const ATTEMPTS: u32 = 6;
+const REPRESENTATIONS: [&str; 5] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
+
+/// A request on its way.
+pub(crate) struct Call {
+    pub(crate) server: Arc<Server>,
+    pub(crate) info: RequestInfo,
+    pub(crate) parts: Parts,
+    pub(crate) user: Arc<UserInfo>,
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) subresource: Option<&'static Subresource>,
+    pub(crate) encoding: Encoding,
+    pub(crate) warnings: Mutex<Vec<String>>,
+}
+
+impl Call {
+    /// The query's text.
+    pub(crate) fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// The namespace of the objects; empty for cluster-scoped ones, whatever the URL says.
+    pub(crate) fn namespace(&self) -> &str {
+        if self.resource.kind.is_namespaced() { &self.info.namespace } else { "" }
+    }
+
+    /// Tells the client something beside the answer.
+    pub(crate) fn warn(&self, text: impl Into<String>) {
+        let (text, mut warnings) = (text.into(), self.warnings.lock());
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    pub(crate) fn not_found(&self) -> Error {
+        Status::not_found(self.resource.kind.resource(), &self.info.name).into()
+    }
+
+    /// The object's present state; the latest one when `fresh`.
+    pub(crate) async fn load(&self, name: &str, fresh: bool) -> Result<Option<Live>> {
+        self.load_in(self.namespace(), name, fresh).await
+    }
+
+    /// The same of an object in another namespace.
+    pub(crate) async fn load_in(&self, namespace: &str, name: &str, fresh: bool) -> Result<Option<Live>> {
+        let storage = &self.server.storage;
+        if fresh {
+            storage.barrier().await?;
+        }
+        let Some(stored) = storage.get_in(&storage.view(), &self.resource, namespace, name)? else {
+            return Ok(None);
+        };
+        let object = encode::decode(&self.resource, &stored)?;
+        Ok(Some(Live { object, revision: stored.revision(), json: stored.json().clone() }))
+    }
+
+    /// An object as the answer.
+    pub(crate) fn answer(&self, code: StatusCode, object: Object) -> Response {
+        let body = encode::object_as(&self.resource, object, self.encoding, Show::default());
+        respond(code, self.encoding, body.into())
+    }
+
+    /// The circumstances of a change, for admission.
+    pub(crate) fn change<'a>(&'a self, name: &'a str, operation: Operation, old: Option<&'a Object>) -> Change<'a> {
+        Change {
+            storage: &self.server.storage,
+            config: &self.server.config,
+            authorizer: &self.server.authorizer,
+            user: &self.user,
+            kind: self.resource.kind,
+            subresource: &self.info.subresource,
+            namespace: self.namespace(),
+            name,
+            operation,
+            old,
+        }
+    }
+
+    pub(crate) fn fence(&self) -> Option<Fence> {
+        self.parts.extensions.get::<Fence>().copied()
+    }
+}
+
+/// An object as it is in the store.
+pub(crate) struct Live {
+    pub(crate) object: Object,
+    pub(crate) revision: i64,
+    pub(crate) json: Bytes,
+}
+
+/// Answers a request.
+pub(crate) async fn handle(server: Arc<Server>, request: Request<Body>) -> Response {
+    let begin = Instant::now();
+    let (parts, body) = request.into_parts();
+    let info = RequestInfo::new(&parts.method, &parts.uri);
+    let known = server.storage.resources().served(&info.group, &info.version, &info.resource).is_some();
+    let serve = serve(&server, info.clone(), parts, body);
+    let result = if info.is_long_running() {
+        serve.await
+    } else {
+        timeout(DEADLINE, serve)
+            .await
+            .unwrap_or_else(|_| Err(Status::timeout("request did not complete within the allotted timeout", 0).into()))
+    };
+    let mut response = result.unwrap_or_else(IntoResponse::into_response);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&random::uuid()) {
+        headers.insert(HeaderName::from_static("audit-id"), id);
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    server.metrics.finished(&info, known || !info.is_resource, response.status().as_u16(), begin.elapsed());
+    response
+}
+
+async fn serve(server: &Arc<Server>, info: RequestInfo, parts: Parts, body: Body) -> Result<Response> {
+    let user = server.authenticator.authenticate(&parts, &info)?;
+    let exempt = info.is_long_running() || user.in_group(MASTERS);
+    let place = if exempt { None } else { Some(server.limits.enter(info.verb)) };
+    if matches!(place, Some(None)) {
+        server.metrics.rejected();
+        return Err(Status::too_many_requests("Too many requests, please try again later.", 1).into());
+    }
+    authorize(server, &user, &info)?;
+    if !info.is_resource {
+        return Ok(verbs::path(server, &info, &parts, &user).await);
+    }
+    let resources = server.storage.resources();
+    let Some(resource) = resources.served(&info.group, &info.version, &info.resource).cloned() else {
+        let group_known =
+            resources.iter().any(|own| (own.kind.group, own.kind.version) == (&info.group, &info.version));
+        return if group_known { Err(Status::no_such_resource().into()) } else { Ok(verbs::page_not_found()) };
+    };
+    let subresource = resource.kind.subresource(&info.subresource);
+    if !info.subresource.is_empty() && subresource.is_none() {
+        return Err(Status::no_such_resource().into());
+    }
+    let encoding = Encoding::choose(&parts.headers, parts.uri.query().unwrap_or_default(), info.verb == "watch")
+        .ok_or_else(|| Status::not_acceptable(&REPRESENTATIONS))?;
+    let server = server.clone();
+    let call = Call { server, info, parts, user, resource, subresource, encoding, warnings: Mutex::default() };
+    if !call.resource.kind.deprecation.is_empty() {
+        call.warn(call.resource.kind.deprecation);
+    }
+    let mut response = verbs::serve(&call, body).await.unwrap_or_else(IntoResponse::into_response);
+    for warning in call.warnings.lock().iter() {
+        let text = format!("299 - \"{}\"", warning.replace('\\', "\\\\").replace('"', "\\\""));
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    Ok(response)
+}
+
+fn authorize(server: &Server, user: &UserInfo, info: &RequestInfo) -> Result<()> {
+    let attributes = Attributes::from(info);
+    if authentication::is_health(info) || server.authorizer.allows(user, &attributes) {
+        return Ok(());
+    }
+    let resource = api::status::Grouped::new(&info.group, &info.resource);
+    let name = if info.is_resource { info.name.as_str() } else { "" };
+    Err(Status::forbidden(resource, name, &attributes.refusal(user)).into())
+}
+
+/// A body with its media type.
+pub(crate) fn respond(code: StatusCode, encoding: Encoding, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let content_type = HeaderValue::from_static(encoding.media.content_type());
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// What a verb wants an object to become.
+pub(crate) struct Draft {
+    /// The object as the client would have it, defaults included.
+    pub(crate) object: Object,
+    /// True when field ownership is settled already, as server-side apply does.
+    pub(crate) owned: bool,
+    /// The revision the client saw; `None` when it did not say.
+    pub(crate) revision: Option<i64>,
+}
+
+/// Makes a draft from the present state; called again when another write came first.
+pub(crate) type Drafter<'a> = &'a (dyn Fn(Option<&Live>) -> Result<Draft> + Sync);
+
+/// Whether the object has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It must not.
+    Absent,
+    /// It must.
+    Present,
+    /// Either way.
+    Either,
+}
+
+/// A write that was made.
+pub(crate) struct Written {
+    pub(crate) object: Object,
+    pub(crate) created: bool,
+}
+
+enum Attempt {
+    Written(Written),
+    /// Another write came first.
+    Overtaken(Error),
+}
+
+/// Writes what `draft` makes of the present state. Starts from what the local replica has; whatever that leads to, be it
+/// a conflict, a refusal or nothing to do, is believed only after a barrier.
+pub(crate) async fn write(
+    call: &Call,
+    name: &str,
+    presence: Presence,
+    options: &WriteOptions,
+    draft: Drafter<'_>,
+) -> Result<Written> {
+    let mut fresh = presence == Presence::Absent;
+    for round in 1.. {
+        let live = if presence == Presence::Absent { None } else { call.load(name, fresh).await? };
+        let attempt = match (&live, presence) {
+            (None, Presence::Present) => Err(call.not_found()),
+            _ => attempt(call, name, live, options, draft, fresh).await,
+        };
+        match attempt {
+            Ok(Attempt::Written(written)) => return Ok(written),
+            // A name that is taken stays taken.
+            Ok(Attempt::Overtaken(error)) if round >= ATTEMPTS || presence == Presence::Absent => return Err(error),
+            Ok(Attempt::Overtaken(_)) => fresh = true,
+            Err(error) if fresh => return Err(error),
+            Err(_) => fresh = true,
+        }
+    }
+    Err(Status::internal("a write did not end").into())
+}
+
+async fn attempt(
+    call: &Call,
+    name: &str,
+    live: Option<Live>,
+    options: &WriteOptions,
+    draft: Drafter<'_>,
+    fresh: bool,
+) -> Result<Attempt> {
+    let kind = call.resource.kind;
+    let Draft { mut object, owned, revision } = draft(live.as_ref())?;
+    let modified = || Error::from(Status::modified(kind.resource(), name));
+    if live.as_ref().is_some_and(|live| revision.is_some_and(|revision| revision != live.revision)) {
+        return Err(modified());
+    }
+    // Ownership counts what the client sent, before the server adds anything of its own.
+    if !owned {
+        ownership::update(call, live.as_ref(), &mut object, options);
+    }
+    let old = live.as_ref().map(|live| &live.object);
+    let operation = if old.is_some() { Operation::Update } else { Operation::Create };
+    let change = call.change(name, operation, old);
+    admission::mutate(&change, &mut object).await?;
+    match old {
+        None => prepare::create(call, name, &mut object),
+        Some(old) => prepare::update(call, &mut object, old),
+    }
+    prepare::validate(call, &object, old)?;
+    admission::validate(&change, &object).await?;
+    let stored = api::stored::value(&mut object);
+    let json = stored.slice(1..);
+    if let Some(live) = &live
+        && live.json == json
+    {
+        // Nothing changes: nothing is written. A replica that lags must not say so.
+        if !fresh {
+            return Ok(Attempt::Overtaken(modified()));
+        }
+        object.set_resource_version(live.revision);
+        return Ok(Attempt::Written(Written { object, created: false }));
+    }
+    if options.dry_run {
+        object.set_resource_version(live.as_ref().map_or(0, |live| live.revision));
+        return Ok(Attempt::Written(Written { object, created: live.is_none() }));
+    }
+    let gone = old.is_some() && prepare::is_released(call, &object);
+    let (claim, release) = claims::difference(kind, old, (!gone).then_some(&object));
+    let key = call.resource.key(call.namespace(), name);
+    let commit = Commit {
+        resource: &call.resource,
+        key: &key,
+        expected: live.as_ref().map_or(Expected::Absent, |live| Expected::Revision(live.revision)),
+        value: (!gone).then_some(&stored),
+        claim: &claim,
+        release: &release,
+        fence: call.fence(),
+    };
+    match call.server.storage.commit(commit).await? {
+        Committed::Done(revision) => {
+            object.set_resource_version(revision);
+            Ok(Attempt::Written(Written { object, created: live.is_none() }))
+        }
+        Committed::Claimed => Ok(Attempt::Overtaken(claims::taken(kind, &object, &claim, &call.server.storage))),
+        Committed::Changed if live.is_none() => {
+            Ok(Attempt::Overtaken(Status::already_exists(kind.resource(), name).into()))
+        }
+        Committed::Changed => Ok(Attempt::Overtaken(modified())),
+    }
+}

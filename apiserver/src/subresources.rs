@@ -1,0 +1,44 @@
+//! Parts of an object with an address of their own.
+
+use api::{kind::Subresource, status::Status};
+use axum::{body::Body, response::Response};
+
+use crate::{
+    body::Expected,
+    error::Result,
+    pipeline::Call,
+    verbs::{patch, update},
+};
+
+mod binding;
+mod eviction;
+mod finalize;
+mod get;
+mod log;
+mod scale;
+mod token;
+
+/// Serves a request for a part of an object.
+pub(crate) async fn serve(call: &Call, subresource: &'static Subresource, body: Body) -> Result<Response> {
+    match (subresource.name, call.info.verb) {
+        ("scale", _) => scale::serve(call, body).await,
+        ("log", "get") => log::get(call).await,
+        ("binding", "create") => binding::create(call, body).await,
+        ("eviction", "create") => eviction::create(call, body).await,
+        ("token", "create") => token::create(call, body).await,
+        ("finalize", "update") => finalize::update(call, body).await,
+        // The rest has the form of the object itself: which fields of it count is the kind's matter.
+        ("status", "get") => get::get(call).await,
+        ("status", "update") => update::update(call, body).await,
+        ("status", "patch") => patch::patch(call, body).await,
+        _ => Err(Status::method_not_allowed().into()),
+    }
+}
+
+/// What the body of a subresource with a kind of its own must be.
+fn expected(subresource: &Subresource) -> Result<Expected<'_>> {
+    let Subresource { group, version, kind, .. } = *subresource;
+    let ty = api::schema::object_type(group, version, kind);
+    let ty = ty.ok_or_else(|| Status::internal(format!("no type for {group}/{version} {kind}")))?;
+    Ok(Expected { group, version, kind, ty })
+}
