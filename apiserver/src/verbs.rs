@@ -64,8 +64,10 @@ pub(crate) async fn path(server: &Arc<Server>, info: &RequestInfo, parts: &Parts
     if !matches!(info.verb, "get" | "head") {
         return crate::error::Error::from(Status::method_not_allowed()).into_response();
     }
-    let answer =
-        health::path(server, info, parts).or_else(|| version::path(info)).or_else(|| discovery::path(info, parts));
+    let answer = health::path(server, info, parts)
+        .or_else(|| version::path(info))
+        .or_else(|| discovery::path(info, parts))
+        .or_else(|| openapi::path(info, parts));
     match answer {
         Some(answer) => answer,
         None => page_not_found(),
