@@ -49,7 +49,7 @@ impl Default for Timing {
     }
 }
 
-/// How much of the log is kept, in bytes.
+/// How much is kept, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// A checkpoint is written after so much log at the latest, so that a restart replays little.
@@ -58,11 +58,13 @@ pub struct Limits {
     pub log_bytes_max: u64,
     /// So much log stays all the same, for members that are a little behind.
     pub log_bytes_keep: u64,
+    /// With so much state, old versions included, only what frees space is let through.
+    pub quota_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { checkpoint_bytes: 64 << 20, log_bytes_max: 256 << 20, log_bytes_keep: 32 << 20 }
+        Self { checkpoint_bytes: 64 << 20, log_bytes_max: 256 << 20, log_bytes_keep: 32 << 20, quota_bytes: 8 << 30 }
     }
 }
 

@@ -250,6 +250,9 @@ impl Inner {
 
     /// After it, the local view holds every write acknowledged before the call.
     pub(crate) async fn read_barrier(&self, timeout: Duration) -> Result<(), Error> {
+        if self.state.is_corrupt() {
+            return Err(Error::Corrupt);
+        }
         let wait = async {
             let index = self.reads.wait().await?;
             self.wait_applied(index).await;

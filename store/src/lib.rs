@@ -25,6 +25,7 @@ pub mod lease;
 mod listener;
 mod membership;
 mod mvcc;
+mod oversight;
 mod peers;
 mod persistence;
 mod proposals;

@@ -280,21 +280,20 @@ impl State {
         })
     }
 
-    /// With an alarm for space only what frees space passes; with one for corruption nothing does.
+    /// With an alarm for space only what does not grow passes. One for corruption names a member, which keeps its own
+    /// readers away; it stops nobody else.
     fn check_alarms(&self, body: &command::Body) -> Result<(), Error> {
-        let raised = |alarm| self.alarms.iter().any(|member| member.alarm() == alarm);
-        let (grows, writes) = match body {
-            command::Body::Put(_) | command::Body::LeaseGrant(_) => (true, true),
-            command::Body::Txn(request) => (puts(&request.success) || puts(&request.failure), true),
-            command::Body::DeleteRange(_) | command::Body::Compaction(_) | command::Body::LeaseRevoke(_) => {
-                (false, true)
-            }
-            command::Body::SessionEnd(_) | command::Body::HashCheck(_) | command::Body::Alarm(_) => (false, false),
+        let grows = match body {
+            command::Body::Put(_) | command::Body::LeaseGrant(_) => true,
+            command::Body::Txn(request) => puts(&request.success) || puts(&request.failure),
+            command::Body::DeleteRange(_)
+            | command::Body::Compaction(_)
+            | command::Body::LeaseRevoke(_)
+            | command::Body::SessionEnd(_)
+            | command::Body::HashCheck(_)
+            | command::Body::Alarm(_) => false,
         };
-        if writes && raised(AlarmType::Corrupt) {
-            return Err(Error::Corrupt);
-        }
-        if grows && raised(AlarmType::Nospace) {
+        if grows && self.alarms.iter().any(|member| member.alarm() == AlarmType::Nospace) {
             return Err(Error::NoSpace);
         }
         Ok(())

@@ -10,7 +10,7 @@ use openraft::{Instant as _, rt::watch::WatchReceiver as _};
 use proto::{etcdserverpb::LeaseRevokeRequest, raftpb::command};
 use tokio::task::JoinSet;
 
-use crate::{Error, Proposal, inner::Inner, lease::LeaseClock};
+use crate::{Error, Proposal, inner::Inner, lease::LeaseClock, oversight::Oversight};
 
 /// How often the leader looks. A lease lives this much longer at most.
 const TICK: Duration = Duration::from_millis(100);
@@ -31,6 +31,7 @@ pub(crate) async fn run(store: Weak<Inner>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut revocations = JoinSet::new();
     let mut in_sync_since: Option<(BTreeSet<u64>, Instant)> = None;
+    let mut oversight = Oversight::default();
     loop {
         ticks.tick().await;
         let Some(store) = store.upgrade() else { return };
@@ -42,6 +43,7 @@ pub(crate) async fn run(store: Weak<Inner>) {
             continue;
         }
         expire_leases(&store, &mut revocations);
+        oversight.look(&store);
         promote_learners(&store, &mut in_sync_since).await;
         leave_a_stalled_disk(&store).await;
     }
@@ -81,8 +83,8 @@ fn quorum_is_silent(store: &Inner) -> bool {
 async fn promote_learners(store: &Arc<Inner>, since: &mut Option<(BTreeSet<u64>, Instant)>) {
     let voters = store.raft.voter_ids().count();
     let ready: BTreeSet<u64> = store.in_sync().into_iter().filter(|id| store.is_alive(*id)).collect();
-    let chosen: BTreeSet<u64> = ready.into_iter().take(if voters % 2 == 0 { 1 } else { 2 }).collect();
-    if (voters + chosen.len()) % 2 == 0 || chosen.is_empty() {
+    let chosen: BTreeSet<u64> = ready.into_iter().take(if voters.is_multiple_of(2) { 1 } else { 2 }).collect();
+    if (voters + chosen.len()).is_multiple_of(2) || chosen.is_empty() {
         *since = None;
         return;
     }

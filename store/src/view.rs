@@ -75,6 +75,11 @@ impl View {
         self.state.mvcc.bytes
     }
 
+    /// Whether old versions that were compacted are still on their way out.
+    pub(crate) fn forgets(&self) -> bool {
+        self.state.mvcc.history_start() < self.compacted()
+    }
+
     /// The live keys.
     pub fn keys(&self) -> usize {
         self.state.mvcc.current.len()

@@ -37,6 +37,9 @@ impl Maintenance for Service {
         let bytes = i64::try_from(status.state_bytes).unwrap_or(i64::MAX);
         let mut errors: Vec<_> =
             self.store.view().alarms().iter().map(|alarm| alarm.alarm().as_str_name().to_owned()).collect();
+        if status.corrupt {
+            errors.push(Error::Corrupt.to_string());
+        }
         if status.leader.is_none() {
             errors.push(Error::NoLeader.to_string());
         }

@@ -44,7 +44,8 @@ async fn leadership_moves_on_request_and_members_leave() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_fell_behind_the_log_gets_a_snapshot() {
     let mut cluster = Cluster::new();
-    cluster.limits = Limits { checkpoint_bytes: 1 << 20, log_bytes_max: 256 << 10, log_bytes_keep: 32 << 10 };
+    cluster.limits =
+        Limits { checkpoint_bytes: 1 << 20, log_bytes_max: 256 << 10, log_bytes_keep: 32 << 10, ..Limits::default() };
     cluster.init().await;
     cluster.join(2).await;
     cluster.join(3).await;
