@@ -87,9 +87,11 @@ mod tests {
         for _ in 0..UNDER_WAY_MAX {
             stamps.push(proposals.stamp().await.unwrap());
         }
-        assert!(futures_util::FutureExt::now_or_never(proposals.stamp()).is_none());
+        // Tokio makes a task that has taken this many at once pause, which is not what is tested.
+        let at_once = || futures_util::FutureExt::now_or_never(tokio::task::unconstrained(proposals.stamp()));
+        assert!(at_once().is_none());
         stamps.pop();
-        assert!(futures_util::FutureExt::now_or_never(proposals.stamp()).is_some());
+        assert!(at_once().is_some());
         proposals.close();
         assert!(proposals.stamp().await.is_none());
     }

@@ -178,7 +178,11 @@ impl RaftStateMachine<Types> for Machine {
         match snapshot {
             SnapshotData::Received(received) => self.persistence.install(&self.state, received).await?,
             // Our own view, given back by openraft at start: it is what the state is already.
-            SnapshotData::Source(_) => {}
+            SnapshotData::Source(source) if source.position() == self.state.view().position() => {}
+            SnapshotData::Source(source) => {
+                let received = self.persistence.receive(Box::pin(super::snapshot::blocks(source))).await?;
+                self.persistence.install(&self.state, received).await?;
+            }
         }
         let found = self::meta(&self.state.view())?;
         if found.last_log_id != meta.last_log_id {
