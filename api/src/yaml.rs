@@ -1,7 +1,7 @@
 //! YAML bodies (`application/yaml`, server-side apply): read into JSON text, then decoded like any JSON.
 //!
-//! Only the form matters here; names and types are checked by the one decoder in [`json`](crate::json). Duplicate keys
-//! are an error, as in upstream's YAML reader. Anchors and aliases are bounded by the parser's budget.
+//! Only the form matters here; names, types and repeated keys are checked by the one decoder in [`json`](crate::json).
+//! Anchors and aliases are bounded by the parser's budget.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -15,8 +15,16 @@ pub struct Error(#[from] Box<serde_saphyr::Error>);
 
 /// The JSON text of a YAML document. JSON itself passes unchanged in meaning.
 pub fn to_json(yaml: &str) -> Result<Vec<u8>, Error> {
-    let Text(text) = serde_saphyr::from_str(yaml).map_err(Box::new)?;
+    let Text(text) = serde_saphyr::from_str_with_options(yaml, options()).map_err(Box::new)?;
     Ok(text)
+}
+
+/// As upstream's reader: repeated keys are passed on for the JSON decoder to report, and 0644 is octal.
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
+        legacy_octal_numbers: true,
+    }
 }
 
 /// Collects a document as JSON text, keeping the order of its keys.
@@ -136,8 +144,16 @@ mod tests {
     }
 
     #[test]
+    fn repeated_keys_and_old_notations_are_passed_on() {
+        assert_eq!(read("a: 1\na: 2"), r#"{"a":1,"a":2}"#);
+        assert_eq!(read("a: 0644"), r#"{"a":420}"#);
+        assert_eq!(read("a: yes"), r#"{"a":true}"#);
+        assert_eq!(read("a: \"yes\"\nb: on x\n1: c"), r#"{"a":"yes","b":"on x","1":"c"}"#);
+    }
+
+    #[test]
     fn broken_documents_are_refused() {
-        for bad in ["a: [1", "a: 1\na: 2", "a: b: c", "{"] {
+        for bad in ["a: [1", "a: b: c", "{"] {
             assert!(to_json(bad).is_err(), "{bad}");
         }
     }
