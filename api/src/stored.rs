@@ -232,6 +232,17 @@ mod tests {
     }
 
     #[test]
+    fn values_of_a_stock_api_server_are_read() {
+        let text =
+            r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"b"},"spec":{"nodeName":"n"}}"#;
+        let object = json::decode(&types::CORE_V1_POD, text.as_bytes(), Options::CHECKED).unwrap().object;
+        let value = Bytes::from(protobuf::encode(&object));
+        let read = StoredObject::parse(&value, 3, &["spec.nodeName"]).unwrap();
+        assert_eq!((&*read.header().name, &*read.header().fields[0]), ("a", "n"));
+        assert_eq!(read.json(), &json::encode(&object));
+    }
+
+    #[test]
     fn foreign_values_are_refused_by_name() {
         let error = StoredObject::parse(&Bytes::from_static(b"Xabc"), 1, &[]).unwrap_err();
         assert!(error.to_string().contains("0x58"), "{error}");
