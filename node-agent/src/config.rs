@@ -22,8 +22,10 @@ pub struct Config {
     pub log_dir: PathBuf,
     /// Archives in this folder are imported at start.
     pub images_dir: PathBuf,
-    /// The cgroup, relative to the hierarchy's root, below which all pods stand.
-    pub cgroup_root: PathBuf,
+    /// Registries (`host[:port]`) that are asked over plain HTTP.
+    pub insecure_registries: Vec<String>,
+    /// The cgroup, relative to the root of each hierarchy, below which all pods stand.
+    pub cgroup_root: String,
     /// The API, as user `system:node:<node_name>`.
     pub client: kube::Client,
     /// Certificates of the kubelet API.

@@ -1,6 +1,6 @@
 //! Small file operations that several modules need: whole-file replacement that a reader never sees half done.
 
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -18,6 +18,16 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> std::io:
     file.write_all(bytes)?;
     drop(file);
     std::fs::rename(&temporary, path)
+}
+
+/// The last `limit` bytes of a file.
+pub(crate) fn read_end(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
+    let mut file = std::fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(limit as u64)))?;
+    let mut content = Vec::new();
+    file.take(limit as u64).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// Removes a file or a whole directory tree; a missing one is fine.

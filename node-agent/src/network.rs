@@ -97,7 +97,7 @@ impl PodNetwork {
             pool: Mutex::new(pool),
             host,
             mtu: uplink_mtu.map_or(DEFAULT_MTU, |mtu| mtu.min(DEFAULT_MTU)),
-            source: uplink_mtu.map(|_| settings.node_ip),
+            source: uplink_mtu.map(|_| settings.node_ip).filter(|address| !address.is_loopback()),
             settings,
             _connection: connection,
         })

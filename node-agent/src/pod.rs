@@ -10,11 +10,17 @@
 //! missed event or a restart of the agent changes nothing. What a worker remembers between rounds (back-offs, signals
 //! sent) may be lost without harm.
 
+pub(crate) mod context;
 pub(crate) mod environment;
+pub(crate) mod events;
 pub(crate) mod field_ref;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod host_files;
+pub(crate) mod manager;
 pub(crate) mod memory;
 pub(crate) mod plan;
+mod probes;
 pub(crate) mod resources;
 pub(crate) mod restart_backoff;
 pub(crate) mod runs;
@@ -22,6 +28,7 @@ pub(crate) mod security;
 pub(crate) mod service_environment;
 pub(crate) mod status;
 pub(crate) mod table;
+mod worker;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ServerTls};
 use crate::pod::table::PodTable;
 pub(crate) use authorization::Identity;
+pub(crate) use log_reader::last_lines;
 
 /// A client that has not finished its TLS handshake by now is dropped.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);

@@ -20,7 +20,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Volume};
 use kube::Api;
 
 pub(crate) use mounts::of_container as container_mounts;
-pub(crate) use payload::Payload;
+use payload::Payload;
+pub(crate) use tmpfs::unmount_below;
 
 use crate::pod::field_ref::Facts;
 

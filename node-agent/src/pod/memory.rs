@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::restart_backoff::Backoff;
+use crate::runtime::ContainerStatus;
 
 /// The memory of one worker.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,9 @@ pub(crate) struct Memory {
     pub(crate) pulls: Backoff,
     /// What kept a container from starting the last time, by name.
     pub(crate) failures: BTreeMap<String, Failure>,
+    /// Starts whose program could not be executed. The runtime keeps no record of them; to Kubernetes each is a run
+    /// that ended with code 128.
+    pub(crate) failed_starts: Vec<ContainerStatus>,
     /// What kept the sandbox from being made the last time.
     pub(crate) sandbox_failure: Option<Failure>,
     /// Running containers whose liveness or startup probe has failed, by id.

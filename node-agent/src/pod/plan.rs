@@ -49,6 +49,8 @@ pub(crate) enum Action {
         id: String,
         /// Its name.
         name: String,
+        /// How long it may take.
+        grace: SignedDuration,
         /// Why, for the event.
         message: String,
     },

@@ -22,8 +22,6 @@ pub(crate) enum Run<'a> {
         started_at: Option<Timestamp>,
         /// When it ended, if known.
         finished_at: Option<Timestamp>,
-        /// Its record, if the runtime still has it.
-        record: Option<&'a ContainerStatus>,
     },
 }
 
@@ -48,12 +46,9 @@ pub(crate) fn in_sandbox<'a>(sandbox: Option<&'a SandboxStatus>, name: &str) -> 
     match &record.state {
         ContainerState::Created => Run::Created(record),
         ContainerState::Running { .. } => Run::Running(record),
-        ContainerState::Exited(exit) => Run::Ended {
-            code: exit.code,
-            started_at: Some(exit.started_at),
-            finished_at: Some(exit.finished_at),
-            record: Some(record),
-        },
+        ContainerState::Exited(exit) => {
+            Run::Ended { code: exit.code, started_at: Some(exit.started_at), finished_at: Some(exit.finished_at) }
+        }
     }
 }
 
@@ -72,13 +67,12 @@ fn from_report<'a>(report: &Reported) -> Run<'a> {
     if let Some(running) = state.and_then(|state| state.running.as_ref()) {
         // It ran when last seen, and the runtime does not know it: it went down with its sandbox.
         let started_at = running.started_at.as_ref().map(|time| time.0);
-        return Run::Ended { code: UNKNOWN_EXIT, started_at, finished_at: None, record: None };
+        return Run::Ended { code: UNKNOWN_EXIT, started_at, finished_at: None };
     }
     ended.map_or(Run::Never, |ended| Run::Ended {
         code: ended.exit_code,
         started_at: ended.started_at.as_ref().map(|time| time.0),
         finished_at: ended.finished_at.as_ref().map(|time| time.0),
-        record: None,
     })
 }
 

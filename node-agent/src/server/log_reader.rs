@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::log_format::Formatter;
+use super::log_format::{Formatter, Selection};
 
 const BLOCK: usize = 64 * 1024;
 /// Longer lines than a log writer makes (16 KiB pieces) are garbage; they are cut.
@@ -73,6 +73,18 @@ impl LogReader {
     }
 }
 
+/// The end of a log as text, in at most 80 lines and `limit` bytes: the last words of a container that left none.
+pub(crate) fn last_lines(path: &Path, limit: usize) -> io::Result<String> {
+    const LINES: u64 = 80;
+    let mut reader = LogReader::open(path, Some(LINES), Formatter::new(Selection::default()))?;
+    let mut all = Vec::new();
+    while let Some(piece) = reader.next()? {
+        all.extend(piece);
+    }
+    let start = all.len().saturating_sub(limit);
+    Ok(String::from_utf8_lossy(&all[start..]).into_owned())
+}
+
 /// The offset at which the last `lines` lines begin.
 fn tail_start(file: &mut File, lines: u64) -> io::Result<u64> {
     let mut end = file.seek(SeekFrom::End(0))?;
@@ -105,7 +117,6 @@ fn tail_start(file: &mut File, lines: u64) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::log_format::Selection;
     use std::io::Write;
 
     fn log(lines: usize) -> tempfile::NamedTempFile {

@@ -38,7 +38,8 @@ pub(super) fn container(view: &View, record: &ContainerStatus, grace: SignedDura
     let kill = Action::Kill { id: id.clone() };
     match view.memory.stops.get(&record.id) {
         None => {
-            plan.actions.push(Action::Terminate { id, name: record.name.clone(), message: message.to_owned() });
+            let (name, message) = (record.name.clone(), message.to_owned());
+            plan.actions.push(Action::Terminate { id, name, grace, message });
         }
         Some(stop) => {
             let due = match stop.killed_at {

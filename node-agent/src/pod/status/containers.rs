@@ -140,7 +140,9 @@ fn waiting(reason: &str, message: &str) -> State {
 }
 
 fn terminated(view: &View, record: &ContainerStatus, exit: &Exit) -> State {
+    let is_failed_start = view.memory.failed_starts.iter().any(|failed| failed.id == record.id);
     let reason = match exit {
+        _ if is_failed_start => "StartError",
         exit if exit.unknown => "ContainerStatusUnknown",
         exit if exit.oom_killed => "OOMKilled",
         exit if exit.code == 0 => "Completed",
