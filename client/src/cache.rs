@@ -100,6 +100,8 @@ struct Inner<P> {
     state: RwLock<State<P>>,
     /// `None` until the first list.
     revision: watch::Sender<Option<i64>>,
+    /// How many lists were asked for, and up to which of these requests one came.
+    relists: watch::Sender<(u64, u64)>,
     listeners: Mutex<BTreeMap<u64, Arc<Listener<P>>>>,
 }
 
@@ -131,6 +133,7 @@ impl<P: Send + Sync + 'static> Cache<P> {
             project: Box::new(project),
             state: RwLock::new(state),
             revision: watch::channel(None).0,
+            relists: watch::channel((0, 0)).0,
             listeners: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -138,17 +141,38 @@ impl<P: Send + Sync + 'static> Cache<P> {
 
     /// Mirrors `source` until `shutdown`.
     pub async fn run(self, source: Arc<dyn Source>, shutdown: CancellationToken) {
-        let mut events = source.list_and_watch(self.inner.selection.clone());
+        let mut relists = self.inner.relists.subscribe();
         loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                event = events.next() => match event {
-                    Some(event) => self.apply(event),
-                    // A source ends only with the component that feeds it.
-                    None => return,
-                },
+            let (asked, _) = *relists.borrow_and_update();
+            let mut events = source.list_and_watch(self.inner.selection.clone());
+            loop {
+                let event = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    event = events.next() => event,
+                    _ = relists.wait_for(|(now, _)| *now != asked) => break,
+                };
+                // A source ends only with the component that feeds it.
+                let Some(event) = event else { return };
+                let listed = matches!(event, SourceEvent::Reset(..));
+                self.apply(event);
+                if listed {
+                    self.inner.relists.send_modify(|(_, done)| *done = asked);
+                }
             }
         }
+    }
+
+    /// Lists anew and waits for it. Afterwards everything is visible that was in the source before the call: a new
+    /// leader must not decide by what it had heard of so far. Objects that did not change are not announced.
+    pub async fn relist(&self) {
+        let mut relists = self.inner.relists.subscribe();
+        let mut wanted = 0;
+        self.inner.relists.send_modify(|(asked, _)| {
+            *asked += 1;
+            wanted = *asked;
+        });
+        // The sender lives in `self`: waiting cannot fail.
+        relists.wait_for(|(_, done)| *done >= wanted).await.ok();
     }
 
     /// Takes one event: what [`Cache::run`] does, and what tests do by hand.
@@ -170,7 +194,8 @@ impl<P: Send + Sync + 'static> Cache<P> {
             }
             SourceEvent::Bookmark(revision) => revision,
         };
-        self.inner.revision.send_replace(Some(revision));
+        // The last word on a deleted object may carry the revision it had before.
+        self.inner.revision.send_modify(|seen| *seen = Some(seen.unwrap_or_default().max(revision)));
     }
 
     fn reset(&self, objects: Vec<Arc<StoredObject>>) {
@@ -323,6 +348,31 @@ mod tests {
 
     fn names(entries: &[Arc<Entry<()>>]) -> Vec<&str> {
         entries.iter().map(|entry| &*entry.object.header().name).collect()
+    }
+
+    /// Every list finds what is in the map at that moment; no changes are told.
+    struct Lists(Arc<Mutex<Vec<Arc<StoredObject>>>>);
+
+    impl Source for Lists {
+        fn list_and_watch(&self, _selection: Selection) -> futures_util::stream::BoxStream<'static, SourceEvent> {
+            let now = SourceEvent::Reset(self.0.lock().clone(), 1);
+            futures_util::stream::iter([now]).chain(futures_util::stream::pending()).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_relist_everything_is_visible() {
+        let objects = Arc::new(Mutex::new(vec![object("a", "x", 1, None)]));
+        let cache = Cache::new(Selection::all(Resource::new("", "v1", "pods")), |_| ());
+        let shutdown = CancellationToken::new();
+        let feed = tokio::spawn(cache.clone().run(Arc::new(Lists(objects.clone())), shutdown.clone()));
+        cache.relist().await;
+        assert_eq!(names(&cache.list()), ["x"]);
+        objects.lock().push(object("a", "y", 2, None));
+        cache.relist().await;
+        assert_eq!(names(&cache.list()), ["x", "y"]);
+        shutdown.cancel();
+        feed.await.unwrap();
     }
 
     #[test]

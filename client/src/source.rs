@@ -117,7 +117,7 @@ pub enum SourceEvent {
     Reset(Vec<Arc<StoredObject>>, i64),
     /// An object was created or changed.
     Applied(Arc<StoredObject>),
-    /// An object is gone; its header carries the revision of the deletion.
+    /// An object is gone; this is the last that is known of it.
     Deleted(Arc<StoredObject>),
     /// Nothing happened up to this revision.
     Bookmark(i64),

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::ALL;
@@ -35,6 +35,8 @@ pub type ClientFactory = Arc<dyn Fn(u64) -> kube::Client + Send + Sync>;
 /// The local clock is read this often; a jump means that this process stood still.
 const TICK: Duration = Duration::from_millis(500);
 const STOOD_STILL: Duration = Duration::from_secs(2);
+/// Listing the local replica takes milliseconds.
+const CATCH_UP: Duration = Duration::from_secs(5);
 /// After a worker broke: not in a tight loop.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
@@ -183,6 +185,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) {
 
 /// Acts under `term`; returns only when a worker broke.
 async fn act(config: &Config, caches: &Caches, term: u64) {
+    catch_up(caches).await;
     tracing::info!(term, "controllers begin to act");
     let client = (config.client_for)(term);
     let watching_since = Mutex::new(Instant::now());
@@ -203,6 +206,17 @@ async fn act(config: &Config, caches: &Caches, term: u64) {
     if let Some(Err(error)) = tasks.join_next().await {
         tracing::error!(%error, "a controller broke; all are started again");
     }
+}
+
+/// What the last leader did must be visible before anything is decided: else it would be done twice.
+async fn catch_up(caches: &Caches) {
+    let relists = caches.all().into_iter().map(|(resource, cache)| async move {
+        // A resource that is not served is never listed; a controller that needs it waits by itself.
+        if cache.has_synced() && timeout(CATCH_UP, cache.relist()).await.is_err() {
+            tracing::warn!(%resource, "could not be listed anew in time");
+        }
+    });
+    futures_util::future::join_all(relists).await;
 }
 
 /// Brings every change to the queues that want it, also of resources that appear later.

@@ -107,8 +107,8 @@ struct Job {
 
 /// Acts under `term`; returns only when a task broke.
 async fn act(config: &Config, shared: &Arc<Shared>, (pods, nodes): (&Pods, &Nodes), term: u64) {
-    pods.synced().await;
-    nodes.synced().await;
+    // What the last leader bound must count before anything is placed beside it.
+    tokio::join!(pods.relist(), nodes.relist());
     tracing::info!(term, "the scheduler begins to act");
     let client = (config.client_for)(term);
     let (recorder, writer) = EventRecorder::new("default-scheduler", &config.host);

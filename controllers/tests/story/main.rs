@@ -4,11 +4,15 @@
 //! writes the files anew; reviewers read the difference. The world below stands for API server and kubelet: it applies
 //! plans at once and starts or ends pods when the script says so. No time passes unless the script says so.
 
+#[cfg(test)]
 mod world;
 
+#[cfg(test)]
 use expect_test::expect_file;
+#[cfg(test)]
 use world::World;
 
+#[cfg(test)]
 fn play(name: &str) {
     let path = format!("{}/tests/scripts/{name}.txt", env!("CARGO_MANIFEST_DIR"));
     let script = std::fs::read_to_string(&path).unwrap();
