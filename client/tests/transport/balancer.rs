@@ -44,7 +44,7 @@ impl Cluster {
 
     /// Which master answers.
     async fn name(&self) -> SocketAddr {
-        self.send(Method::GET, "/name").await.unwrap().parse().unwrap()
+        self.send(Method::GET, "/name").await.unwrap().trim().parse().unwrap()
     }
 
     fn master(&mut self, address: SocketAddr) -> &mut Master {

@@ -115,7 +115,7 @@ fn router(
     };
     Router::new()
         .route("/readyz", get(|| async { "ok" }))
-        .route("/name", any(move || async move { address.to_string() }))
+        .route("/name", any(move || async move { format!("{address}\n") }))
         .route("/drip", get(drip))
         .route("/hang", any(hang))
         .route("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes", get(slice))
