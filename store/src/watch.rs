@@ -134,18 +134,14 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// Returns after something was published since the last call.
+    /// Returns when something was published since this last returned. A look at the state between two calls may have
+    /// seen it already, but nothing published after the look is missed.
     pub async fn changed(&mut self) -> Result<(), Error> {
-        wait(&mut self.signal).await
+        if self.signal.borrow().closed || self.signal.changed().await.is_err() || self.signal.borrow().closed {
+            return Err(Error::Stopped);
+        }
+        Ok(())
     }
-}
-
-async fn wait(signal: &mut watch::Receiver<Signal>) -> Result<(), Error> {
-    let closed = signal.borrow_and_update().closed;
-    if closed || signal.changed().await.is_err() || signal.borrow().closed {
-        return Err(Error::Stopped);
-    }
-    Ok(())
 }
 
 #[derive(Debug)]

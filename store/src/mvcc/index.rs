@@ -6,7 +6,7 @@
 
 use std::{cmp::Ordering, fmt, sync::Arc};
 
-/// The most items of a leaf. Half of it copied is one cache line per eight pointers, and lookups stay three levels deep.
+/// The most items of a leaf: copying one costs about as many reference counts, and a million keys are four levels deep.
 const LEAF_ITEMS_MAX: usize = 64;
 /// The most children of an inner node.
 const CHILDREN_MAX: usize = 32;

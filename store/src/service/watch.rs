@@ -3,11 +3,7 @@
 //! The answer stream is its own task: it looks at its watches when something was published and when it has room, so a
 //! client that does not read costs one cursor per watch and nothing more.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    pin::Pin,
-    time::Duration,
-};
+use std::{collections::VecDeque, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -30,6 +26,8 @@ use crate::{
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Watches of one stream: each costs a look at every event.
 const WATCHES_MAX: usize = 4096;
+/// Answers made ahead of what the connection has taken.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// An answer that stands for all watches of the stream.
 const ALL_WATCHES: i64 = -1;
 
@@ -55,8 +53,10 @@ impl Watch for Service {
 struct Session {
     service: Service,
     requests: Streaming<WatchRequest>,
-    watches: BTreeMap<i64, Watcher>,
+    watches: Vec<Watcher>,
     next_id: i64,
+    /// Where the next look begins, so that every watch gets its turn.
+    turn: usize,
     wake: Wake,
     ticks: tokio::time::Interval,
     /// A client asked how far all of its watches are.
@@ -65,6 +65,7 @@ struct Session {
 }
 
 struct Watcher {
+    id: i64,
     stream: WatchStream,
     previous: bool,
     fragment: bool,
@@ -81,8 +82,9 @@ impl Session {
         Self {
             service,
             requests,
-            watches: BTreeMap::new(),
+            watches: Vec::new(),
             next_id: 0,
+            turn: 0,
             wake,
             ticks,
             progress_asked: false,
@@ -119,51 +121,55 @@ impl Session {
         }
     }
 
-    /// Lets every watch look once. True when one of them has more to look at.
+    /// Lets every watch look once, or as many as there is room for. True when there is more to look at.
     fn look(&mut self) -> Result<bool, Status> {
-        let mut behind = false;
-        let mut ended = Vec::new();
-        for (id, watcher) in &mut self.watches {
+        let (mut behind, mut bytes) = (false, 0);
+        let mut compacted = Vec::new();
+        let start = self.turn;
+        for n in 0..self.watches.len() {
+            if bytes >= ANSWER_BYTES_MAX {
+                behind = true;
+                break;
+            }
+            let at = (start + n) % self.watches.len();
+            self.turn = at + 1;
+            let watcher = &mut self.watches[at];
             match watcher.stream.step() {
                 Ok(Step::Events(batch)) => {
                     behind = true;
                     watcher.told = batch.revision;
                     let header = Some(self.service.header_at(batch.revision));
-                    self.answers.extend(watcher.answers(*id, &batch).map(|answer| WatchResponse { header, ..answer }));
+                    let answers = watcher.answers(&batch).inspect(|answer| bytes += answer.encoded_len());
+                    self.answers.extend(answers.map(|answer| WatchResponse { header, ..answer }));
                 }
                 Ok(Step::Behind) => behind = true,
                 Ok(Step::Idle) => {}
-                Err(Error::Compacted { compact_revision }) => ended.push((*id, compact_revision)),
+                Err(Error::Compacted { compact_revision }) => compacted.push((watcher.id, compact_revision)),
                 Err(error) => return Err(error.into()),
             }
         }
-        for (watch_id, compact_revision) in ended {
-            self.watches.remove(&watch_id);
-            self.answers.push_back(WatchResponse {
-                header: Some(self.service.store.header()),
-                watch_id,
-                canceled: true,
-                compact_revision,
-                cancel_reason: Error::Compacted { compact_revision }.to_string(),
-                ..WatchResponse::default()
-            });
+        for (id, compact_revision) in compacted {
+            self.end(id, compact_revision, Error::Compacted { compact_revision }.to_string());
         }
         Ok(behind)
+    }
+
+    fn end(&mut self, watch_id: i64, compact_revision: i64, cancel_reason: String) {
+        let before = self.watches.len();
+        self.watches.retain(|watcher| watcher.id != watch_id);
+        if self.watches.len() < before {
+            let header = Some(self.service.store.header());
+            let ended = WatchResponse { header, watch_id, canceled: true, ..WatchResponse::default() };
+            self.answers.push_back(WatchResponse { compact_revision, cancel_reason, ..ended });
+        }
     }
 
     fn take(&mut self, request: WatchRequest) {
         match request.request_union {
             Some(RequestUnion::CreateRequest(request)) => self.create(request),
-            Some(RequestUnion::CancelRequest(request)) => self.cancel(request.watch_id),
+            Some(RequestUnion::CancelRequest(request)) => self.end(request.watch_id, 0, String::new()),
             Some(RequestUnion::ProgressRequest(_)) => self.progress_asked = true,
             None => {}
-        }
-    }
-
-    fn cancel(&mut self, watch_id: i64) {
-        if self.watches.remove(&watch_id).is_some() {
-            let header = Some(self.service.store.header());
-            self.answers.push_back(WatchResponse { header, watch_id, canceled: true, ..WatchResponse::default() });
         }
     }
 
@@ -180,7 +186,7 @@ impl Session {
             self.answers.push_back(refused(ALL_WATCHES, &Error::TooManyRequests.to_string()));
             return;
         }
-        if request.watch_id != 0 && self.watches.contains_key(&request.watch_id) {
+        if request.watch_id != 0 && self.has(request.watch_id) {
             let reason = "mvcc: duplicate watch ID provided on the WatchStream";
             self.answers.push_back(refused(ALL_WATCHES, reason));
             return;
@@ -189,12 +195,16 @@ impl Session {
         let stream = self.service.store.watch(range_of(&request));
         let told = stream.reached();
         let WatchCreateRequest { prev_kv: previous, fragment, progress_notify: progress, .. } = request;
-        self.watches.insert(watch_id, Watcher { stream, previous, fragment, progress, told });
+        self.watches.push(Watcher { id: watch_id, stream, previous, fragment, progress, told });
         self.answers.push_back(WatchResponse { watch_id, ..created });
     }
 
+    fn has(&self, id: i64) -> bool {
+        self.watches.iter().any(|watcher| watcher.id == id)
+    }
+
     fn free_id(&mut self) -> i64 {
-        while self.watches.contains_key(&self.next_id) {
+        while self.has(self.next_id) {
             self.next_id += 1;
         }
         self.next_id += 1;
@@ -203,18 +213,18 @@ impl Session {
 
     /// Every watch has just been found idle, so all have come as far as the slowest.
     fn tell_all_progress(&mut self) {
-        let reached = self.watches.values().map(|watcher| watcher.stream.reached()).min();
+        let reached = self.watches.iter().map(|watcher| watcher.stream.reached()).min();
         let revision = reached.unwrap_or_else(|| self.service.store.view().revision());
         let header = Some(self.service.header_at(revision));
         self.answers.push_back(WatchResponse { header, watch_id: ALL_WATCHES, ..WatchResponse::default() });
     }
 
     fn tell_progress(&mut self) {
-        for (id, watcher) in self.watches.iter_mut().filter(|(_, watcher)| watcher.progress) {
+        for watcher in self.watches.iter_mut().filter(|watcher| watcher.progress) {
             let reached = watcher.stream.reached();
             if std::mem::replace(&mut watcher.told, reached) < reached {
                 let header = Some(self.service.header_at(reached));
-                self.answers.push_back(WatchResponse { header, watch_id: *id, ..WatchResponse::default() });
+                self.answers.push_back(WatchResponse { header, watch_id: watcher.id, ..WatchResponse::default() });
             }
         }
     }
@@ -235,7 +245,8 @@ fn range_of(request: &WatchCreateRequest) -> WatchRange {
 
 impl Watcher {
     /// The answers that carry a batch: one, or several parts when the client can join them.
-    fn answers(&self, watch_id: i64, batch: &WatchBatch) -> impl Iterator<Item = WatchResponse> + use<> {
+    fn answers(&self, batch: &WatchBatch) -> impl Iterator<Item = WatchResponse> + use<> {
+        let watch_id = self.id;
         let mut parts = VecDeque::from([WatchResponse { watch_id, ..WatchResponse::default() }]);
         let mut bytes = 0;
         for event in batch.events.iter() {

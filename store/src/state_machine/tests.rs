@@ -335,6 +335,17 @@ async fn a_waiting_watch_is_woken_and_told_when_the_store_stops() {
 }
 
 #[tokio::test]
+async fn what_is_published_before_the_wait_ends_it() {
+    let mut bench = Bench::default();
+    let mut wake = bench.machine.wake();
+    bench.run(put("a", "1")).unwrap();
+    wake.changed().await.unwrap();
+    assert!(futures_util::FutureExt::now_or_never(wake.changed()).is_none());
+    bench.machine.close();
+    assert_eq!(wake.changed().await, Err(Error::Stopped));
+}
+
+#[tokio::test]
 async fn progress_is_told_once_for_what_was_reached() {
     let mut bench = Bench::default();
     let every = Some(std::time::Duration::from_millis(20));
