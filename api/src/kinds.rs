@@ -32,4 +32,8 @@ pub static KINDS: &[&Kind] = &[
 ];
 
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use crate::request_info::RequestInfo;
 const MINOR: &str = "37";
 
 /// The version as clients see it: `v1.37.0+kontiki.0.1.0`.
-pub fn git_version() -> String {
+pub(crate) fn git_version() -> String {
     format!("v1.{MINOR}.0+kontiki.{}", env!("CARGO_PKG_VERSION"))
 }
 

@@ -140,78 +140,46 @@ fn id(kind: &Kind, action: &str, middle: &str, in_namespace: bool, tail: &str) -
 }
 
 fn operation<'a>(kind: &'a Kind, verb: &str) -> Operation<'a> {
-    let name = |action: &str, middle: &str| id(kind, action, middle, kind.is_namespaced(), "");
-    let list = list_type(kind.group, kind.version, &kind.list_kind());
-    let base = Operation {
+    let one = format!("an object of the kind {}", kind.kind);
+    let many = format!("objects of the kind {}", kind.kind);
+    // Method, action, first word of the id, its middle, what is done.
+    let (method, action, word, middle, description) = match verb {
+        "list" => ("get", "list", "list", "", format!("Lists or watches {many}.")),
+        "create" => ("post", "post", "create", "", format!("Creates {one}.")),
+        "deletecollection" => ("delete", "deletecollection", "delete", "Collection", format!("Deletes {many}.")),
+        "delete" => ("delete", "delete", "delete", "", format!("Deletes {one}.")),
+        "update" => ("put", "put", "replace", "", format!("Replaces {one}.")),
+        "patch" => ("patch", "patch", "patch", "", format!("Changes parts of {one}.")),
+        _ => ("get", "get", "read", "", format!("Reads {one}.")),
+    };
+    let parameters: Vec<Parameter> = match verb {
+        "list" => LIST.to_vec(),
+        "deletecollection" => LIST.iter().chain(DELETE).copied().collect(),
+        "delete" => DELETE.to_vec(),
+        "patch" => WRITE.iter().chain([&FORCE]).copied().collect(),
+        "create" | "update" => WRITE.to_vec(),
+        _ => Vec::new(),
+    };
+    Operation {
         kind,
         body_kind: (kind.group, kind.version, kind.kind),
-        method: "get",
-        action: "get",
-        id: name("read", ""),
-        description: format!("Reads an object of the kind {}.", kind.kind),
-        parameters: Vec::new(),
-        body: None,
-        answer: Some(kind.ty),
-        code: "200",
-    };
-    match verb {
-        "list" => Operation {
-            action: "list",
-            id: name("list", ""),
-            description: format!("Lists or watches objects of the kind {}.", kind.kind),
-            parameters: LIST.to_vec(),
-            answer: list,
-            ..base
+        method,
+        action,
+        id: id(kind, word, middle, kind.is_namespaced(), ""),
+        description,
+        parameters,
+        body: match verb {
+            "create" | "update" => Some(Body::Object(kind.ty)),
+            "delete" | "deletecollection" => Some(Body::DeleteOptions),
+            "patch" => Some(Body::Patch),
+            _ => None,
         },
-        "create" => Operation {
-            method: "post",
-            action: "post",
-            id: name("create", ""),
-            description: format!("Creates an object of the kind {}.", kind.kind),
-            parameters: WRITE.to_vec(),
-            body: Some(Body::Object(kind.ty)),
-            code: "201",
-            ..base
+        answer: match verb {
+            "list" => list_type(kind.group, kind.version, &kind.list_kind()),
+            "delete" | "deletecollection" => Some(&types::META_V1_STATUS),
+            _ => Some(kind.ty),
         },
-        "deletecollection" => Operation {
-            method: "delete",
-            action: "deletecollection",
-            id: name("delete", "Collection"),
-            description: format!("Deletes objects of the kind {}.", kind.kind),
-            parameters: LIST.iter().chain(DELETE).copied().collect(),
-            body: Some(Body::DeleteOptions),
-            answer: Some(&types::META_V1_STATUS),
-            ..base
-        },
-        "delete" => Operation {
-            method: "delete",
-            action: "delete",
-            id: name("delete", ""),
-            description: format!("Deletes an object of the kind {}.", kind.kind),
-            parameters: DELETE.to_vec(),
-            body: Some(Body::DeleteOptions),
-            answer: Some(&types::META_V1_STATUS),
-            ..base
-        },
-        "update" => Operation {
-            method: "put",
-            action: "put",
-            id: name("replace", ""),
-            description: format!("Replaces an object of the kind {}.", kind.kind),
-            parameters: WRITE.to_vec(),
-            body: Some(Body::Object(kind.ty)),
-            ..base
-        },
-        "patch" => Operation {
-            method: "patch",
-            action: "patch",
-            id: name("patch", ""),
-            description: format!("Changes parts of an object of the kind {}.", kind.kind),
-            parameters: WRITE.iter().chain([&FORCE]).copied().collect(),
-            body: Some(Body::Patch),
-            ..base
-        },
-        _ => base,
+        code: if verb == "create" { "201" } else { "200" },
     }
 }
 
