@@ -11,7 +11,7 @@ use crate::meta;
 use crate::names;
 use crate::object::Object;
 use crate::quantity;
-use crate::schema::{Type, types};
+use crate::schema::{self, Type, types};
 use crate::table::{Column, Row, age_column, name_column};
 use crate::validation::Errors;
 
@@ -106,6 +106,8 @@ pub struct Kind {
     pub ty: Type,
     /// Whether objects are stored; otherwise a create is answered and forgotten.
     pub stored: bool,
+    /// The kind as which objects are stored, if it is another one. It has the same shape: only the envelope differs.
+    pub stored_as: Option<&'static Self>,
     /// Fields for field selectors, besides `metadata.name` and `metadata.namespace`.
     pub selectable: &'static [SelectableField],
     /// Their paths, in the same order: what the header of a stored object holds.
@@ -179,6 +181,7 @@ impl Kind {
         subresources: &[],
         ty: &types::META_V1_STATUS,
         stored: true,
+        stored_as: None,
         selectable: &[],
         field_paths: &[],
         columns: NAME_AND_AGE,
@@ -210,6 +213,17 @@ impl Kind {
     /// `apps/v1`, or `v1` for the core group.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// The kind as which objects are stored: this one, or the one it is a view of.
+    pub fn storage(&'static self) -> &'static Self {
+        self.stored_as.unwrap_or(self)
+    }
+
+    /// The shape of a list of objects, if there are lists.
+    pub fn list_type(&self) -> Option<Type> {
+        let kind = self.stored_as.unwrap_or(self);
+        schema::object_type(kind.group, kind.version, &kind.list_kind()).filter(|_| kind.stored)
     }
 
     /// The kind of a list of objects.

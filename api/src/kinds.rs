@@ -1,7 +1,7 @@
 //! The table of all kinds that are served as resources of their own.
 
 use crate::kind::Kind;
-use crate::{apps, authentication, authorization, coordination, core, discovery, rbac};
+use crate::{apps, authentication, authorization, coordination, core, discovery, extensions, rbac};
 
 /// All kinds, sorted by group, version and plural.
 pub static KINDS: &[&Kind] = &[
@@ -25,6 +25,7 @@ pub static KINDS: &[&Kind] = &[
     &authorization::v1::subject_access_review::KIND,
     &coordination::v1::lease::KIND,
     &discovery::v1::endpoint_slice::KIND,
+    &extensions::v1beta1::deployment::KIND,
     &rbac::v1::cluster_role_binding::KIND,
     &rbac::v1::cluster_role::KIND,
     &rbac::v1::role_binding::KIND,

@@ -11,6 +11,7 @@ pub mod autoscaling;
 pub mod coordination;
 pub mod core;
 pub mod discovery;
+pub mod extensions;
 pub mod int_or_string;
 pub mod json;
 pub mod kind;

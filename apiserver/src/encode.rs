@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use api::{Object, Struct, protobuf, schema::object_type, status::Status, stored::StoredObject};
+use api::{Object, Struct, kind::Kind, protobuf, schema::object_type, status::Status, stored::StoredObject};
 use axum::body::Body;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -63,7 +63,8 @@ pub(crate) fn one(
     encoding: Encoding,
     show: Show,
 ) -> Result<Vec<u8>> {
-    if encoding.target == Target::Object && encoding.media != MediaType::Protobuf {
+    let as_stored = resource.kind.stored_as.is_none();
+    if as_stored && encoding.target == Target::Object && encoding.media != MediaType::Protobuf {
         let mut out = Vec::with_capacity(stored.json().len() + 44);
         stored.write_json_at(&mut out, revision);
         return Ok(finish(out, encoding));
@@ -113,9 +114,24 @@ pub(crate) fn status_protobuf(json: &[u8]) -> Vec<u8> {
     decoded.map(|decoded| protobuf::encode(&decoded.object)).unwrap_or_default()
 }
 
-/// Decodes a stored object.
+/// Decodes a stored object and gives it the envelope under which it is served.
 pub(crate) fn decode(resource: &Resource, stored: &StoredObject) -> Result<Object> {
-    stored.to_object(resource.kind.ty).map_err(|error| Status::internal(error).into())
+    let mut object = stored.to_object(resource.kind.ty).map_err(Status::internal)?;
+    if resource.kind.stored_as.is_some() {
+        object.api_version = resource.kind.api_version().into();
+    }
+    Ok(object)
+}
+
+/// The bytes to store for an object, in the envelope under which it is stored.
+pub(crate) fn value(kind: &'static Kind, object: &mut Object) -> Bytes {
+    if kind.stored_as.is_none() {
+        return api::stored::value(object);
+    }
+    let served = std::mem::replace(&mut object.api_version, kind.storage().api_version().into());
+    let value = api::stored::value(object);
+    object.api_version = served;
+    value
 }
 
 /// The metadata alone.

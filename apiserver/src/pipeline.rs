@@ -305,7 +305,7 @@ async fn attempt(
     }
     prepare::validate(call, &object, old)?;
     admission::validate(&change, &object).await?;
-    let stored = api::stored::value(&mut object);
+    let stored = encode::value(kind, &mut object);
     let json = stored.slice(1..);
     if let Some(live) = &live
         && live.json == json

@@ -29,10 +29,11 @@ pub(crate) struct Resource {
 
 impl Resource {
     fn new(kind: &'static Kind) -> Self {
-        let group = if kind.group.is_empty() { String::new() } else { format!("{}/", kind.group) };
+        let stored = kind.storage();
+        let group = if stored.group.is_empty() { String::new() } else { format!("{}/", stored.group) };
         Self {
             kind,
-            root: format!("{ROOT}{group}{}/", kind.plural),
+            root: format!("{ROOT}{group}{}/", stored.plural),
             encrypted: (kind.group, kind.plural) == ("", "secrets"),
             hub: OnceLock::new(),
         }

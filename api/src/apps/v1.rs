@@ -4,3 +4,5 @@ pub mod deployment;
 pub mod replica_set;
 
 mod workload;
+
+pub(crate) use workload::SCALE;

@@ -5,7 +5,7 @@ use crate::autoscaling::v1::scale;
 use crate::kind::{FieldFilter, Kind};
 use crate::selector::FieldSelector;
 use crate::stored::{self, StoredObject};
-use crate::{apps, authentication, authorization, coordination, core, discovery, rbac};
+use crate::{apps, authentication, authorization, coordination, core, discovery, extensions, rbac};
 
 const TEMPLATE: &str = "{metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: 'web:1'}]}}";
 
@@ -328,4 +328,15 @@ fn fields_are_selected_from_the_header_alone() {
         let error = FieldFilter::new(kind, &FieldSelector::parse(&format!("{label}=x")).unwrap()).unwrap_err();
         assert_eq!(error.to_string(), format!("field label not supported: {label}"));
     }
+}
+
+#[test]
+fn an_old_manifest_becomes_a_deployment() {
+    let kind = &extensions::v1beta1::deployment::KIND;
+    let old = defaulted(kind, &format!("spec: {{template: {TEMPLATE}}}"));
+    assert_eq!(old.str_at("spec.selector.matchLabels.app"), "web");
+    assert_eq!(old.label("app"), Some("web"));
+    assert_eq!(old.body.i64_at("spec.strategy.rollingUpdate.maxSurge"), Some(1));
+    assert!(kind.validate(&old).is_empty());
+    assert_eq!(kind.storage().api_version(), "apps/v1");
 }

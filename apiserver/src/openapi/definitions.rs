@@ -237,16 +237,11 @@ fn shape(kind: &FieldKind, dialect: Dialect) -> Value {
     }
 }
 
-/// The type of a list of objects.
-pub(super) fn list_type(group: &str, version: &str, list_kind: &str) -> Option<Type> {
-    schema::object_type(group, version, list_kind)
-}
-
 /// Which objects a definition is the shape of. Options and events of watches belong to every group version.
 static GROUP_VERSION_KINDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
     let mut kinds: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    let mut add = |group: &str, version: &str, kind: &str| {
-        if let Some(ty) = schema::object_type(group, version, kind) {
+    let mut add = |group: &str, version: &str, kind: &str, ty: Option<Type>| {
+        if let Some(ty) = ty.or_else(|| schema::object_type(group, version, kind)) {
             let value = json!({ "group": group, "kind": kind, "version": version });
             let known = kinds.entry(name_of(ty)).or_default();
             if !known.contains(&value) {
@@ -255,17 +250,17 @@ static GROUP_VERSION_KINDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(||
         }
     };
     for kind in KINDS {
-        add(kind.group, kind.version, kind.kind);
+        add(kind.group, kind.version, kind.kind, Some(kind.ty));
         if kind.stored {
-            add(kind.group, kind.version, &kind.list_kind());
+            add(kind.group, kind.version, &kind.list_kind(), kind.list_type());
         }
         for shared in ["DeleteOptions", "WatchEvent"] {
-            add(kind.group, kind.version, shared);
+            add(kind.group, kind.version, shared, None);
         }
         for subresource in kind.subresources.iter().filter(|subresource| !subresource.version.is_empty()) {
-            add(subresource.group, subresource.version, subresource.kind);
+            add(subresource.group, subresource.version, subresource.kind, None);
         }
     }
-    add("", "v1", "Status");
+    add("", "v1", "Status", None);
     kinds.into_iter().map(|(name, kinds)| (name, Value::from(kinds))).collect()
 });

@@ -5,7 +5,7 @@ use api::schema::{self, Type, types};
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
-use super::definitions::{Used, list_type};
+use super::definitions::Used;
 use crate::discovery::version_path;
 
 const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
@@ -175,7 +175,7 @@ fn operation<'a>(kind: &'a Kind, verb: &str) -> Operation<'a> {
             _ => None,
         },
         answer: match verb {
-            "list" => list_type(kind.group, kind.version, &kind.list_kind()),
+            "list" => kind.list_type(),
             "delete" | "deletecollection" => Some(&types::META_V1_STATUS),
             _ => Some(kind.ty),
         },
@@ -191,6 +191,7 @@ fn below<'a>(kind: &'a Kind, subresource: &'a Subresource, verb: &str) -> Operat
     // A log is text.
     let ty = match subresource.name {
         "log" => None,
+        _ if is_own => Some(kind.ty),
         _ => schema::object_type(body_kind.0, body_kind.1, body_kind.2),
     };
     Operation {

@@ -94,7 +94,7 @@ async fn attempt(
     let mut object = live.object.clone();
     mark(call, &mut object, options);
     let gone = prepare::is_released(call, &object);
-    let value = api::stored::value(&mut object);
+    let value = crate::encode::value(kind, &mut object);
     if options.dry_run || (!gone && live.json == value.slice(1..)) {
         object.set_resource_version(live.revision);
         return Ok(Some(if gone { Deleted::Gone(object) } else { Deleted::Pending(object) }));

@@ -9,7 +9,7 @@ use crate::table::{Cell, list_or_none};
 use crate::validation::{Errors, Path};
 
 /// Scaling by `spec.replicas`.
-pub(super) const SCALE: ScaleFields =
+pub(crate) const SCALE: ScaleFields =
     ScaleFields { replicas: "spec.replicas", status_replicas: "status.replicas", selector: "spec.selector" };
 
 /// Checks `selector`, `template` and the counts of a spec.
