@@ -95,23 +95,29 @@ fn labels(config: &Config) -> Map<String, Value> {
     labels
 }
 
-/// Keeps the status true until `shutdown`.
-pub(crate) async fn run(config: &Config, mut readiness: watch::Receiver<Readiness>, shutdown: CancellationToken) {
+/// Keeps the status true until `shutdown`. `own` is the node as the watch brings it: when someone else has written into
+/// it, a node that was taken for dead for example, the truth follows at once.
+pub(crate) async fn run(
+    config: &Config,
+    mut own: watch::Receiver<Option<Node>>,
+    mut readiness: watch::Receiver<Readiness>,
+    shutdown: CancellationToken,
+) {
     let nodes: Api<Node> = Api::all(config.client.clone());
-    let mut sent: Option<NodeStatus> = None;
     loop {
         let ready = readiness.borrow_and_update().clone();
-        let pause = match report(config, &nodes, &mut sent, &ready).await {
+        let known = own.borrow_and_update().clone();
+        let pause = match report(config, &nodes, known, &ready).await {
             Ok(()) => INTERVAL,
             Err(error) => {
                 tracing::warn!(%error, "cannot report the node's status");
-                sent = None;
                 RETRY
             }
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             Ok(()) = readiness.changed() => {}
+            Ok(()) = own.changed() => {}
             () = shutdown.cancelled() => return,
         }
     }
@@ -120,25 +126,25 @@ pub(crate) async fn run(config: &Config, mut readiness: watch::Receiver<Readines
 async fn report(
     config: &Config,
     nodes: &Api<Node>,
-    sent: &mut Option<NodeStatus>,
+    known: Option<Node>,
     readiness: &Readiness,
 ) -> Result<(), kube::Error> {
-    let old = match sent {
-        Some(status) => status.clone(),
-        None => match nodes.get_opt(&config.node_name).await? {
-            Some(node) => node.status.unwrap_or_default(),
-            // Someone has deleted the object of a living node: it comes back.
-            None => {
-                try_register(config).await?;
-                NodeStatus::default()
-            }
-        },
+    let known = match known {
+        Some(node) => Some(node),
+        None => nodes.get_opt(&config.node_name).await?,
+    };
+    let old = match known {
+        Some(node) => node.status.unwrap_or_default(),
+        // Someone has deleted the object of a living node: it comes back.
+        None => {
+            try_register(config).await?;
+            return Ok(());
+        }
     };
     let new = status(config, &old, readiness, Timestamp::now());
     if let Some(patch) = patch(&old, &new) {
         nodes.patch_status(&config.node_name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
     }
-    *sent = Some(new);
     Ok(())
 }
 

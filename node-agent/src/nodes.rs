@@ -30,6 +30,7 @@ pub(crate) async fn run(
     context: Arc<Context>,
     mut changes: mpsc::Receiver<Change<Node>>,
     readiness: Arc<watch::Sender<Readiness>>,
+    own: watch::Sender<Option<Node>>,
     shutdown: CancellationToken,
 ) {
     let mut places: BTreeMap<String, Place> = BTreeMap::new();
@@ -40,6 +41,7 @@ pub(crate) async fn run(
             change = changes.recv() => match change {
                 Some(change) => {
                     listed = true;
+                    tell_own(&context.config.node_name, &change, &own);
                     apply(&mut places, change)
                 }
                 None => return,
@@ -57,6 +59,18 @@ pub(crate) async fn run(
             is_new
         });
     }
+}
+
+/// Passes on what the change means for this node's own object.
+fn tell_own(name: &str, change: &Change<Node>, own: &watch::Sender<Option<Node>>) {
+    let is_own = |node: &Node| node.metadata.name.as_deref() == Some(name);
+    let now = match change {
+        Change::Reset(nodes) => nodes.iter().find(|node| is_own(node)).cloned(),
+        Change::Applied(node) if is_own(node) => Some(node.clone()),
+        Change::Deleted(node) if is_own(node) => None,
+        Change::Applied(_) | Change::Deleted(_) => return,
+    };
+    own.send_replace(now);
 }
 
 fn apply(places: &mut BTreeMap<String, Place>, change: Change<Node>) -> bool {

@@ -38,12 +38,11 @@ where
     while !changes.is_closed() {
         let result = match revision.take() {
             None => list(&api, field_selector.as_deref(), &changes).await.map(Some),
-            Some(from) => watch(&api, field_selector.as_deref(), from.clone(), &changes).await.map_err(|failure| {
+            Some(from) => watch(&api, field_selector.as_deref(), from, &changes).await.inspect_err(|failure| {
                 // An interrupted watch goes on where it stopped.
-                if let Failure::Interrupted { reached, .. } = &failure {
+                if let Failure::Interrupted { reached, .. } = failure {
                     revision = Some(reached.clone());
                 }
-                failure
             }),
         };
         match result {

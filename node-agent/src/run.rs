@@ -94,11 +94,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     let api = server::Api { config: config.clone(), pods: context.table.clone() };
     spawn("server", Box::pin(server.run(api, stop.clone())));
     let readiness = Arc::new(watch::Sender::new(Readiness::starting()));
-    spawn("status", Box::pin(report_status(config.clone(), readiness.subscribe(), stop.clone())));
+    let (own_sender, own) = watch::channel(None);
+    spawn("status", Box::pin(report_status(config.clone(), own, readiness.subscribe(), stop.clone())));
     spawn("probe", Box::pin(probe_and_stay(context.clone(), readiness.clone(), stop.clone())));
     let (sender, changes) = mpsc::channel(CHANGES_MAX);
     spawn("watch nodes", Box::pin(until(stop.clone(), watch_all::<Node>(&config, sender))));
-    spawn("nodes", Box::pin(nodes::run(context.clone(), changes, readiness.clone(), stop.clone())));
+    spawn("nodes", Box::pin(nodes::run(context.clone(), changes, readiness.clone(), own_sender, stop.clone())));
     let (sender, changes) = mpsc::channel(CHANGES_MAX);
     spawn("watch services", Box::pin(until(stop.clone(), watch_all::<Service>(&config, sender))));
     spawn("services", Box::pin(follow_services(context.clone(), changes, stop.clone())));
@@ -168,8 +169,13 @@ async fn renew_lease(config: Arc<Config>, node_uid: String, stop: CancellationTo
     lease::run(&config, node_uid, stop).await;
 }
 
-async fn report_status(config: Arc<Config>, readiness: watch::Receiver<Readiness>, stop: CancellationToken) {
-    node_status::run(&config, readiness, stop).await;
+async fn report_status(
+    config: Arc<Config>,
+    own: watch::Receiver<Option<Node>>,
+    readiness: watch::Receiver<Readiness>,
+    stop: CancellationToken,
+) {
+    node_status::run(&config, own, readiness, stop).await;
 }
 
 /// The probe ends when it has worked; a task of the agent must not.

@@ -171,3 +171,6 @@ async fn metrics(State(api): State<Api>) -> impl IntoResponse {
         entries.iter().filter(|entry| entry.status.phase.as_deref() == Some("Running")).count()
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,8 +51,11 @@ impl Context {
 /// All Services of the cluster, for the variables that describe them.
 #[derive(Clone, Default)]
 pub(crate) struct Services {
-    known: Arc<RwLock<BTreeMap<(String, String), Arc<Service>>>>,
+    known: Arc<RwLock<ByName>>,
 }
+
+/// Namespace and name to the Service.
+type ByName = BTreeMap<(String, String), Arc<Service>>;
 
 impl Services {
     /// Takes over a change.

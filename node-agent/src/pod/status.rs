@@ -6,7 +6,7 @@ mod containers;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, PodCondition, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Value};
 
@@ -138,6 +138,32 @@ fn exit_code(status: &ContainerStatus) -> Option<i32> {
     })
 }
 
+/// The parts of a pod's status that its node decides. Others write into the rest.
+const OWN_KEYS: [&str; 13] = [
+    "conditions",
+    "containerStatuses",
+    "hostIP",
+    "hostIPs",
+    "initContainerStatuses",
+    "message",
+    "observedGeneration",
+    "phase",
+    "podIP",
+    "podIPs",
+    "qosClass",
+    "reason",
+    "startTime",
+];
+
+/// Takes over what others have said about the pod: every condition that is not the node's own.
+pub(crate) fn adopt_foreign(own: &mut PodStatus, api: &PodStatus) {
+    let is_foreign = |condition: &PodCondition| !conditions::OWN.contains(&condition.type_.as_str());
+    let mut merged: Vec<PodCondition> =
+        own.conditions.iter().flatten().filter(|condition| !is_foreign(condition)).cloned().collect();
+    merged.extend(api.conditions.iter().flatten().filter(|condition| is_foreign(condition)).cloned());
+    own.conditions = Some(merged).filter(|conditions| !conditions.is_empty());
+}
+
 /// The body of a strategic merge patch that brings `old` to `new`, or `None` when they are equal. The uid makes the
 /// server refuse it for another pod of the same name.
 pub(crate) fn patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
@@ -146,13 +172,12 @@ pub(crate) fn patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value
         return None;
     };
     let mut changed = Map::new();
-    for (key, value) in &new {
-        if old.get(key) != Some(value) {
-            changed.insert(key.clone(), value.clone());
-        }
-    }
-    for key in old.keys().filter(|key| !new.contains_key(*key)) {
-        changed.insert(key.clone(), Value::Null);
+    for key in OWN_KEYS {
+        match (old.get(key), new.get(key)) {
+            (before, Some(after)) if before != Some(after) => changed.insert(key.to_owned(), after.clone()),
+            (Some(_), None) => changed.insert(key.to_owned(), Value::Null),
+            _ => None,
+        };
     }
     if changed.is_empty() {
         return None;

@@ -132,6 +132,9 @@ impl Worker {
     /// Looks at everything once, says what is new and does what is due.
     async fn round(&mut self) -> Next {
         let Desired { pod, gone } = self.desired.borrow_and_update().clone();
+        if self.reporter.seen(&pod) {
+            status::adopt_foreign(&mut self.status, pod.status.as_ref().unwrap_or(&PodStatus::default()));
+        }
         let sandbox = self.observe(&pod).await;
         let now = Timestamp::now();
         let view =

@@ -283,6 +283,19 @@ fn the_node_is_registered_ready_and_alive() {
         };
         assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], NODE);
         assert_eq!(node["status"]["capacity"]["pods"], "110");
+        // Whoever takes the node or its pods for dead is corrected.
+        let dead = json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
+        host.api.patch("/api/v1/nodes/n1", &dead).unwrap();
+        while !is_ready(&host.api.get("/api/v1/nodes/n1").unwrap()) {
+            assert!(begun.elapsed() < PATIENCE, "the node stays unknown");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        host.create("web", json!({ "containers": [demo(&["serve"])] }));
+        host.until("web", "ready", is_ready).await;
+        let unready = json!({ "status": { "conditions": [{ "type": "Ready", "status": "False" }] } });
+        host.api.patch(&path("web"), &unready).unwrap();
+        host.until("web", "ready again", is_ready).await;
+
         let lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n1";
         let first = host.api.get(lease).unwrap()["spec"]["renewTime"].clone();
         while host.api.get(lease).unwrap()["spec"]["renewTime"] == first {

@@ -100,18 +100,17 @@ async fn get(action: &HTTPGetAction, address: SocketAddr) -> Result<u16, String>
     let stream = TokioIo::new(tcp(address).await?);
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(stream).await.map_err(|error| error.to_string())?;
-    let mut connection = std::pin::pin!(connection);
-    let mut response = std::pin::pin!(sender.send_request(request));
-    loop {
-        tokio::select! {
-            response = response.as_mut() => return response.map(|r| r.status().as_u16()).map_err(|e| e.to_string()),
-            // Ends only when the peer hangs up; the response future then knows why.
-            ended = connection.as_mut() => {
-                ended.map_err(|error| error.to_string())?;
-                return response.await.map(|r| r.status().as_u16()).map_err(|e| e.to_string());
-            }
-        }
-    }
+    let response = sender.send_request(request);
+    let mut response = std::pin::pin!(response);
+    let answered = tokio::select! {
+        answered = response.as_mut() => answered,
+        // Ends before the answer when the peer hangs up; the answer then knows why.
+        ended = connection => match ended {
+            Ok(()) => response.await,
+            Err(error) => return Err(error.to_string()),
+        },
+    };
+    answered.map(|response| response.status().as_u16()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -9,6 +9,10 @@ use crate::pod::plan::View;
 use crate::pod::{init_containers, is_sidecar};
 use crate::runtime::SandboxState;
 
+/// The conditions that the node decides.
+pub(super) const OWN: [&str; 5] =
+    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
 /// A condition's truth, with reason and message when it is false.
 struct Verdict {
     kind: &'static str,

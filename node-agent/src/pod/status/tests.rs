@@ -167,6 +167,20 @@ fn transitions_keep_their_time_and_strangers_their_conditions() {
 }
 
 #[test]
+fn others_have_their_say() {
+    let status = |conditions: serde_json::Value, node: &str| -> PodStatus {
+        serde_json::from_value(json!({ "conditions": conditions, "nominatedNodeName": node })).unwrap()
+    };
+    let mut own = status(json!([{ "type": "Ready", "status": "True" }, { "type": "x/old", "status": "True" }]), "");
+    let api = status(json!([{ "type": "Ready", "status": "False" }, { "type": "x/new", "status": "True" }]), "n2");
+    adopt_foreign(&mut own, &api);
+    let types: Vec<_> = own.conditions.iter().flatten().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
+    assert_eq!(types, [("Ready", "True"), ("x/new", "True")]);
+    let patch = patch("u1", &api, &own).unwrap();
+    assert_eq!(patch["status"].as_object().unwrap().keys().collect::<Vec<_>>(), ["conditions"]);
+}
+
+#[test]
 fn patches_carry_changes_and_removals() {
     let old: PodStatus = serde_json::from_value(json!({ "phase": "Pending", "reason": "X" })).unwrap();
     let new: PodStatus = serde_json::from_value(json!({ "phase": "Running" })).unwrap();

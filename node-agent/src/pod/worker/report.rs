@@ -20,6 +20,8 @@ pub(super) enum Reported {
 pub(super) struct Reporter {
     target: Option<Target>,
     acknowledged: PodStatus,
+    /// The revision at which the API had that status.
+    revision: u64,
 }
 
 struct Target {
@@ -38,7 +40,19 @@ impl Reporter {
             name: crate::pod::name(pod).to_owned(),
             uid: crate::pod::uid(pod).to_owned(),
         };
-        Self { target: Some(target), acknowledged }
+        Self { target: Some(target), acknowledged, revision: revision(pod) }
+    }
+
+    /// Takes note of an object the watch has brought. When it is newer than the last answer, someone else has written:
+    /// what it says counts, so that a wrong word of another (a node taken for dead) is corrected.
+    pub(super) fn seen(&mut self, pod: &Pod) -> bool {
+        let revision = revision(pod);
+        let is_newer = revision > self.revision;
+        if is_newer {
+            self.revision = revision;
+            self.acknowledged = pod.status.clone().unwrap_or_default();
+        }
+        is_newer
     }
 
     pub(super) fn name(&self) -> &str {
@@ -55,12 +69,13 @@ impl Reporter {
         let Some(patch) = status::patch(&target.uid, &self.acknowledged, status) else { return Reported::Accepted };
         let answer = target.pods.patch_status(&target.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
         match answer {
-            Ok(_) => {
+            Ok(pod) => {
                 self.acknowledged = status.clone();
+                self.revision = self.revision.max(revision(&pod));
                 Reported::Accepted
             }
-            // Gone, or another pod has the name by now: nobody wants the status.
-            Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Reported::Accepted,
+            // Nobody wants the status any more.
+            Err(kube::Error::Api(answer)) if answer.code == 404 => Reported::Accepted,
             Err(error) => {
                 tracing::warn!(%error, pod = target.name, namespace = target.namespace, "cannot report a pod's status");
                 Reported::Refused
@@ -82,4 +97,8 @@ impl Reporter {
             }
         }
     }
+}
+
+fn revision(pod: &Pod) -> u64 {
+    pod.metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }

@@ -1,6 +1,6 @@
 //! Starting a container: image, variables, mounts, and the words about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -200,7 +200,7 @@ impl Worker {
             (directory.join("hostname"), "/etc/hostname"),
             (message, target.unwrap_or(DEFAULT_TERMINATION_LOG)),
         ];
-        let is_free = |target: &str| present.iter().all(|mount| mount.target != PathBuf::from(target));
+        let is_free = |target: &str| present.iter().all(|mount| mount.target != Path::new(target));
         let wanted = files.into_iter().filter(|(_, target)| is_free(target));
         Ok(wanted.map(|(source, target)| Mount::new(source, target, false)).collect())
     }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -7,7 +6,6 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{Config, ServerTls};
 use crate::pod::table::PodTable;
 
 struct Fixture {
@@ -21,25 +19,7 @@ impl Fixture {
         let service = tower::service_fn(|_: http::Request<kube::client::Body>| {
             std::future::pending::<Result<http::Response<kube::client::Body>, std::io::Error>>()
         });
-        let config = Config {
-            node_name: "n1".into(),
-            node_ip: "127.0.0.1".parse().unwrap(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            dir: dir.path().into(),
-            run_dir: dir.path().into(),
-            log_dir: dir.path().into(),
-            images_dir: dir.path().into(),
-            insecure_registries: Vec::new(),
-            cgroup_root: "none".into(),
-            client: kube::Client::new(service, "default"),
-            tls: ServerTls { certificate: vec![], key: vec![], client_ca: vec![] },
-            cluster_domain: "cluster.local".into(),
-            cluster_dns: vec![],
-            labels: BTreeMap::new(),
-            max_pods: 110,
-            lease_renewal: Duration::from_secs(3),
-            lease_duration: Duration::from_secs(10),
-        };
+        let config = crate::server::tests::config(dir.path(), kube::Client::new(service, "default"));
         let fixture = Self { dir, api: Api { config: Arc::new(config), pods: PodTable::default() } };
         fixture.set(container);
         fixture
