@@ -1,6 +1,6 @@
 //! The one place where a failure becomes a `metav1.Status`, and a Status an answer.
 
-use api::status::Status;
+use api::status::{Reason, Status};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -48,6 +48,8 @@ impl From<store::Error> for Error {
             | store::Error::Stopped
             | store::Error::Unhealthy
             | store::Error::NotLeader => Status::unavailable(error.to_string()).into(),
+            // Somebody else leads: what the writer decided from what it knew no longer counts.
+            store::Error::Fenced { .. } => Status::failure(Reason::Conflict, error.to_string()).into(),
             store::Error::TooManyRequests => Status::too_many_requests(error.to_string(), 1).into(),
             store::Error::RequestTooLarge => Status::too_large(crate::MAX_BODY).into(),
             other => Status::internal(other).into(),

@@ -42,7 +42,8 @@ pub(crate) async fn serve(call: &Call, body: Body) -> Result<Response> {
         }
         return subresources::serve(call, subresource, body).await;
     }
-    if !kind.verbs.contains(&call.info.verb) {
+    let on_object = call.info.verb == "create" && !call.info.name.is_empty();
+    if on_object || !kind.verbs.contains(&call.info.verb) {
         return Err(Status::method_not_allowed().into());
     }
     match call.info.verb {

@@ -1,0 +1,45 @@
+//! A cluster is complete by itself.
+
+use serde_json::Value;
+
+use crate::harness::{Fixture, SOON};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn system_objects_and_the_kubernetes_service_are_there() {
+    let api = Fixture::start().await;
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        let namespace = api.get(&format!("/api/v1/namespaces/{name}")).await.expect(200);
+        assert_eq!(namespace["status"]["phase"], "Active");
+    }
+    let service = api.get("/api/v1/namespaces/default/services/kubernetes").await.expect(200);
+    assert_eq!(service["spec"]["clusterIP"], "10.96.0.1");
+    let slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+    let slice = testing::eventually(SOON, async || {
+        let slice = api.get(slice).await;
+        if slice.code == 200 { Ok(slice.json()) } else { Err(slice.text()) }
+    })
+    .await;
+    assert_eq!(slice["endpoints"][0]["addresses"][0], "127.0.0.1");
+    assert_eq!(slice["ports"][0]["port"], api.port);
+    let roles = api.get("/apis/rbac.authorization.k8s.io/v1/clusterroles").await.expect(200);
+    let names: Vec<&str> =
+        roles["items"].as_array().unwrap().iter().filter_map(|role| role["metadata"]["name"].as_str()).collect();
+    for name in ["cluster-admin", "admin", "edit", "view", "system:basic-user", "system:node"] {
+        assert!(names.contains(&name), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_metrics_and_keys_are_told() {
+    let api = Fixture::start().await;
+    let verbose = api.get("/readyz?verbose").await.text();
+    assert!(verbose.contains("[+]etcd ok\n") && verbose.ends_with("readyz check passed\n"), "{verbose}");
+    assert_eq!(api.get("/readyz/etcd").await.text(), "ok");
+    assert_eq!(api.get("/readyz/nothing").await.code, 404);
+    api.get("/api/v1/namespaces").await.expect(200);
+    let metrics = api.get("/metrics").await.text();
+    assert!(metrics.contains("apiserver_request_total{verb=\"LIST\""), "{metrics}");
+    let keys: Value = api.get("/openid/v1/jwks").await.expect(200);
+    assert_eq!(keys["keys"][0]["crv"], "P-256");
+    assert_eq!(api.get("/nothing").await.text(), "404 page not found\n");
+}

@@ -1,0 +1,196 @@
+//! Real kubectl over real TLS.
+
+use std::{path::PathBuf, process::Stdio, sync::Arc};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use tokio::{io::AsyncWriteExt, process::Command};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Authority, Fixture};
+
+struct Cluster {
+    api: Fixture,
+    kubeconfig: PathBuf,
+    kubectl: PathBuf,
+    shutdown: CancellationToken,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let api = Fixture::start().await;
+        let authority = Authority::new("cluster");
+        let (cert, key) = authority.issue("kontiki", &[], &[]);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let verifier = verifier.allow_unauthenticated().build().unwrap();
+        let mut tls = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", api.port)).await.unwrap();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(apiserver::serve(listener, Arc::new(tls), api.server.router(), shutdown.clone()));
+        let kubeconfig = api.dir.path().join("kubeconfig");
+        let (cert, key) = authority.issue("admin", &["system:masters"], &[]);
+        let write = |name: &str, text: &str| {
+            let path = api.dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let config = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{ "name": "c", "cluster": {
+                "server": format!("https://127.0.0.1:{}", api.port), "certificate-authority": write("ca.pem", &authority.pem),
+            } }],
+            "users": [{ "name": "c", "user": {
+                "client-certificate": write("cert.pem", &cert), "client-key": write("key.pem", &key),
+            } }],
+            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "c" } }],
+        });
+        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        Self { api, kubeconfig, kubectl: "kubectl".into(), shutdown }
+    }
+
+    /// Runs kubectl with `input` on its standard input; its output, or its complaint.
+    async fn run(&self, input: &str, arguments: &str) -> Result<String, String> {
+        let mut child = Command::new(&self.kubectl)
+            .args(arguments.split_whitespace())
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("HOME", self.api.dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+        let output = child.wait_with_output().await.unwrap();
+        let (out, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if output.status.success() {
+            Ok(out.into_owned())
+        } else {
+            Err(format!("{} {arguments}: {complaint}", self.kubectl.display()))
+        }
+    }
+
+    async fn ok(&self, arguments: &str) -> String {
+        self.run("", arguments).await.unwrap()
+    }
+}
+
+const MANIFEST: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: story}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: one, namespace: story}
+data: {a: '1'}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: hidden, namespace: story}
+stringData: {k: v}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_tells_its_usual_story() {
+    let cluster = Cluster::start().await;
+    assert!(cluster.ok("version").await.contains("v1.37"));
+    assert!(cluster.ok("api-resources").await.contains("configmaps"));
+    let created = cluster.run(MANIFEST, "create -f -").await.unwrap();
+    assert!(created.contains("configmap/one created") && created.contains("secret/hidden created"), "{created}");
+    let table = cluster.ok("get configmaps -n story").await;
+    assert!(table.starts_with("NAME") && table.contains("DATA") && table.contains("one"), "{table}");
+    assert_eq!(cluster.ok("get cm one -n story -o jsonpath={.data.a}").await, "1");
+    assert_eq!(cluster.ok("get secret hidden -n story -o jsonpath={.data.k}").await, "dg==");
+
+    let applied = cluster.run(&MANIFEST.replace("'1'", "'2'"), "apply -f -").await.unwrap();
+    assert!(applied.contains("configmap/one configured"), "{applied}");
+    let unchanged = cluster.run(&MANIFEST.replace("'1'", "'2'"), "apply -f -").await.unwrap();
+    assert!(unchanged.contains("configmap/one unchanged"), "{unchanged}");
+    let applied =
+        cluster.run(&MANIFEST.replace("'1'", "'3'"), "apply --server-side --force-conflicts -f -").await.unwrap();
+    assert!(applied.contains("configmap/one serverside-applied"), "{applied}");
+    assert_eq!(cluster.ok("get cm one -n story -o jsonpath={.data.a}").await, "3");
+
+    cluster.ok("label cm one -n story x=1").await;
+    assert_eq!(cluster.ok("get cm -n story -l x=1 -o name").await, "configmap/one\n");
+    cluster.ok("patch cm one -n story -p {\"data\":{\"b\":\"4\"}}").await;
+    assert!(cluster.ok("describe cm one -n story").await.contains("b:\n----\n4"));
+    cluster.ok("create configmap typed -n story --from-literal=a=b").await;
+    assert_eq!(cluster.ok("auth can-i delete pods").await, "yes\n");
+    assert!(cluster.ok("auth whoami").await.contains("admin"));
+    cluster.ok("create serviceaccount bot -n story").await;
+    assert_eq!(cluster.ok("create token bot -n story").await.split('.').count(), 3);
+    assert!(cluster.ok("explain configmap.data").await.contains("configuration data"));
+
+    cluster.ok("delete cm one typed -n story").await;
+    let gone = cluster.run("", "get cm one -n story").await.unwrap_err();
+    assert!(gone.contains("Error from server (NotFound): configmaps \"one\" not found"), "{gone}");
+    let unknown = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\nbar: 1\n";
+    let strict = cluster.run(unknown, "create -f -").await.unwrap_err();
+    assert!(strict.contains("unknown field \"bar\""), "{strict}");
+    cluster.shutdown.cancel();
+}
+
+/// The kubectl of the path, and others beside it.
+fn kubectls() -> Vec<PathBuf> {
+    let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|dir| dir.join("kubectl"));
+    let real = on_path.filter_map(|path| path.canonicalize().ok()).next().expect("kubectl is installed");
+    let beside = std::fs::read_dir(real.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<PathBuf> = beside
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubectl.1.")))
+        .collect();
+    all.sort();
+    if all.is_empty() { vec![real] } else { all }
+}
+
+const DEPLOYMENT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, image: 'i:1'}]}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kubectl_on_this_machine_is_served() {
+    let mut cluster = Cluster::start().await;
+    for kubectl in kubectls() {
+        cluster.kubectl = kubectl;
+        cluster.ok("version").await;
+        assert!(cluster.ok("api-resources").await.contains("deployments"));
+        cluster.run(DEPLOYMENT, "create -f -").await.unwrap();
+        let applied = cluster.run(&DEPLOYMENT.replace("i:1", "i:2"), "apply -f -").await.unwrap();
+        assert!(applied.contains("deployment.apps/web configured"), "{applied}");
+        let manifest = DEPLOYMENT.replace("i:1", "i:3");
+        cluster.run(&manifest, "apply --server-side --force-conflicts -f -").await.unwrap();
+        assert!(cluster.ok("get deployments").await.contains("0/2"));
+        assert!(cluster.ok("get deployment web -o yaml").await.contains("image: i:3"));
+        assert!(cluster.ok("describe deployment web").await.contains("i:3"));
+        cluster.ok("scale deployment web --replicas=5").await;
+        assert_eq!(cluster.ok("get deployment web -o jsonpath={.spec.replicas}").await, "5");
+        cluster.ok("create configmap typed --from-literal=a=b").await;
+        cluster.ok("delete configmap typed").await;
+        cluster.ok("delete deployment web").await;
+    }
+    cluster.shutdown.cancel();
+}
