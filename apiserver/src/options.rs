@@ -221,7 +221,10 @@ impl DeleteOptions {
             None => Self::from_query(query)?,
         };
         let mut errors = Errors::default();
-        let dry_run = body.dry_run.iter().fold(false, |dry, value| parse_dry_run(value, &mut errors) || dry);
+        let mut dry_run = false;
+        for value in &body.dry_run {
+            dry_run |= parse_dry_run(value, &mut errors);
+        }
         if body.grace_period_seconds.is_some_and(|seconds| seconds < 0) {
             errors.invalid(
                 &Path::Root.field("gracePeriodSeconds"),

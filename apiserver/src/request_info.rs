@@ -95,10 +95,8 @@ impl RequestInfo {
                 _ => {}
             }
         }
-        if self.verb == "list" || (self.verb == "get" && legacy_watch) {
-            if watch {
-                self.verb = "watch";
-            }
+        if watch && (self.verb == "list" || (self.verb == "get" && legacy_watch)) {
+            self.verb = "watch";
         }
         // A list of exactly one name is authorized as access to that name.
         if let (true, Some(name)) = (self.name.is_empty(), self.selected("metadata.name")) {

@@ -149,8 +149,9 @@ async fn kubectl_tells_its_usual_story() {
 
 /// The kubectl of the path, and others beside it.
 fn kubectls() -> Vec<PathBuf> {
-    let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|dir| dir.join("kubectl"));
-    let real = on_path.filter_map(|path| path.canonicalize().ok()).next().expect("kubectl is installed");
+    let path = std::env::var_os("PATH").unwrap();
+    let mut on_path = std::env::split_paths(&path).filter_map(|dir| dir.join("kubectl").canonicalize().ok());
+    let real = on_path.next().expect("kubectl is installed");
     let beside = std::fs::read_dir(real.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<PathBuf> = beside
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubectl.1.")))
