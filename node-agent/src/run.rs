@@ -20,7 +20,7 @@ use crate::reflector::{self, Change};
 use crate::runtime::{self, Runtime};
 use crate::server::{self, ServeError, Server};
 use crate::volumes::{self, Volumes};
-use crate::{lease, nodes, probe_container};
+use crate::{image_gc, lease, nodes, probe_container};
 
 /// Images that are pulled at the same time.
 const PARALLEL_PULLS: usize = 4;
@@ -97,6 +97,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     let (own_sender, own) = watch::channel(None);
     spawn("status", Box::pin(report_status(config.clone(), own, readiness.subscribe(), stop.clone())));
     spawn("probe", Box::pin(probe_and_stay(context.clone(), readiness.clone(), stop.clone())));
+    spawn("image gc", Box::pin(image_gc::run(context.clone(), stop.clone())));
     let (sender, changes) = mpsc::channel(CHANGES_MAX);
     spawn("watch nodes", Box::pin(until(stop.clone(), watch_all::<Node>(&config, sender))));
     spawn("nodes", Box::pin(nodes::run(context.clone(), changes, readiness.clone(), own_sender, stop.clone())));

@@ -1,6 +1,8 @@
 //! A whole agent on this machine: real containers, real network, in a network namespace of its own. Only the API is a
 //! stand-in. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod fake_api;
 
 use std::collections::BTreeMap;
@@ -25,11 +27,31 @@ struct Host {
     dir: tempfile::TempDir,
     api: FakeApi,
     agent: Option<(CancellationToken, JoinHandle<()>)>,
+    ended: bool,
+}
+
+impl Drop for Host {
+    /// A failed test must not leave processes and mounts behind.
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if let Some((stop, _)) = &self.agent {
+            stop.cancel();
+        }
+        let config = self.config();
+        // A new thread, since this one drives a runtime; it stands in the same network namespace.
+        let cleaning = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(node_agent::clean_up(&config))
+        });
+        drop(cleaning.join());
+    }
 }
 
 impl Host {
     fn new() -> Self {
-        let mut host = Self { dir: tempfile::tempdir().unwrap(), api: FakeApi::new(), agent: None };
+        let mut host = Self { dir: tempfile::tempdir().unwrap(), api: FakeApi::new(), agent: None, ended: false };
         host.start();
         host
     }
@@ -80,6 +102,7 @@ impl Host {
     async fn end(mut self) {
         self.stop().await;
         node_agent::clean_up(&self.config()).await.unwrap();
+        self.ended = true;
         let left = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let ours = self.dir.path().to_str().unwrap();
         assert!(!left.contains(ours), "mounts are left behind");
