@@ -1,10 +1,27 @@
 //! The one binary: composes every crate, and builds clusters on one machine.
+//!
+//! `server` and `agent` are what runs on real machines; `up`, `down` and `status` make a cluster of hosts that are network
+//! namespaces, by starting the very same `server` and `agent`. This is the only crate that prints, and the only one that
+//! knows all others.
 
+mod agent;
+mod cli;
+mod credential;
+mod etcd;
 mod files;
-mod pki;
+mod identity;
+mod join;
+mod machine;
+mod objects;
+pub mod pki;
+mod proxy;
+mod server;
+mod shutdown;
+mod status;
+mod tls;
 mod token;
+mod up;
 
-/// Runs the command line; returns the process's exit code.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
-}
+pub use cli::main;
+pub use client::{Kubeconfig, tls::client_config as client_tls};
+pub use etcd::Access as EtcdAccess;

@@ -108,7 +108,12 @@ impl FromStr for Token {
 /// SHA-256 of an authority's certificate (DER), base64url.
 pub fn authority_hash(authority_pem: &str) -> Result<String> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(authority_pem.as_bytes()).context("the authority is not PEM")?;
-    Ok(hash(&pem.contents))
+    Ok(certificate_hash(&pem.contents))
+}
+
+/// SHA-256 of a certificate (DER), base64url.
+pub fn certificate_hash(der: &[u8]) -> String {
+    hash(der)
 }
 
 fn hash(bytes: &[u8]) -> String {

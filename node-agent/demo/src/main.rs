@@ -15,7 +15,8 @@ use std::{
 };
 
 const HELP: &str = "demo [serve | exit CODE | cat PATH... | ls PATH... | write PATH TEXT | sleep SECONDS | ignore-term \
-                    | alloc MEBIBYTES | fork COUNT | env | id | spew BYTES | spin SECONDS]";
+                    | alloc MEBIBYTES | fork COUNT | env | id | spew BYTES | spin SECONDS \
+                    | get http://ADDRESS:PORT/PATH]";
 const CONNECTIONS_MAX: usize = 64;
 const HEAD_MAX: u64 = 16 * 1024;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ["id"] => cat("/proc/self/status"),
         ["spew", bytes] => number(bytes).and_then(spew),
         ["spin", seconds] => number(seconds).map(spin),
+        ["get", url] => get(url),
         _ => Err(HELP.to_owned()),
     };
     match result {
@@ -46,6 +48,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Asks another demo server, and prints what it answers.
+fn get(url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("http://").ok_or("the address begins with http://")?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let ask = || -> io::Result<String> {
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(format!("GET /{path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.take(1 << 20).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = ask().map_err(|error| format!("{url}: {error}"))?;
+    println!("{answer}");
+    Ok(())
 }
 
 fn serve() -> Result<(), String> {

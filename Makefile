@@ -1,0 +1,41 @@
+# The project's commands. `make up` and `make test` work on a fresh Debian-like machine and a fresh clone.
+
+SHELL := /bin/bash
+# Where rustup puts cargo, also when it was installed a moment ago.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+KONTIKI := target/release/kontiki
+# The tool that checks licences and banned crates; built once, kept beside the build.
+DENY := target/tools/bin/cargo-deny
+DENY_VERSION := 0.20.2
+
+.PHONY: up down status test lint bench build
+
+up: build ## Start three masters and two workers on this machine.
+	@$(KONTIKI) up
+
+down: build ## End them; nothing is left behind.
+	@$(KONTIKI) down
+
+status: build ## Masters, nodes and pods in one table.
+	@$(KONTIKI) status
+
+build:
+	@tools/bootstrap build
+	@cargo build --release --locked --quiet
+
+test: lint ## Every test. Needs root: hosts are network namespaces.
+	@tools/bootstrap test
+	cargo test --workspace --locked --no-run
+	cargo test --workspace --locked --lib --bins
+	cargo test --workspace --locked --test '*'
+
+lint: ## Format, clippy, licences; the tidy tests are among the tests.
+	@tools/bootstrap lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@test -x $(DENY) || cargo install --quiet --locked --version $(DENY_VERSION) --root target/tools --target-dir target/tools/build cargo-deny
+	$(DENY) check licenses bans sources
+
+bench: build ## Figures beside etcd and beside the ceilings, as in docs/explanation/performance.md.
+	@tools/bootstrap bench
+	@cargo run --release --locked --quiet -p chaos-tests --bin kontiki-bench

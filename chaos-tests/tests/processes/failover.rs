@@ -1,0 +1,127 @@
+//! The leader goes away, in three ways and again and again, under clients that write without pause.
+//!
+//! What must hold: no acknowledged write is lost, the others go on soon, and whoever comes back catches up. The gaps are
+//! printed, not asserted to be short (a busy machine is slow): only that they end.
+
+use std::time::{Duration, Instant};
+
+use chaos_tests::{
+    Cluster,
+    cluster::PATIENCE,
+    command::run,
+    writer::{History, Writer},
+};
+use nix::sys::signal::Signal;
+use testing::eventually_blocking;
+
+use crate::program;
+
+/// No gap may be as long as this, on the busiest machine.
+const GAP_MAX: Duration = Duration::from_secs(15);
+/// How many acknowledged writes show that a writer goes on.
+const WRITES_AFTER: usize = 100;
+
+#[test]
+fn ten_killed_leaders_lose_no_acknowledged_write() {
+    lose_leaders(
+        "killed",
+        10,
+        |cluster, leader| cluster.signal(leader, "server", Signal::SIGKILL),
+        |cluster, _| {
+            cluster.kontiki("up", &[]);
+        },
+    );
+}
+
+#[test]
+fn five_paused_leaders_lose_no_acknowledged_write() {
+    lose_leaders(
+        "paused",
+        5,
+        |cluster, leader| cluster.signal(leader, "server", Signal::SIGSTOP),
+        |cluster, leader| cluster.signal(leader, "server", Signal::SIGCONT),
+    );
+}
+
+#[test]
+fn five_leaders_cut_from_the_network_lose_no_acknowledged_write() {
+    lose_leaders("cut off", 5, Cluster::cut, Cluster::mend);
+}
+
+/// Loses the leader `rounds` times, heals after each loss, and checks what the writers were told against what is there.
+fn lose_leaders(how: &str, rounds: usize, lose: impl Fn(&Cluster, &str), heal: impl Fn(&Cluster, &str)) {
+    let cluster = Cluster::up(program(), &["--workers", "0"]);
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let etcd = Writer::through_etcd(&cluster.dir(), &cluster.masters()).expect("the etcd writer starts");
+    let api = Writer::through_kubeconfig(&cluster.dir()).expect("the API writer starts");
+    goes_on(&etcd, &api);
+    let mut losses = Vec::new();
+    for _ in 0..rounds {
+        let leader = cluster.leader();
+        let lost = Instant::now();
+        lose(&cluster, &leader);
+        goes_on(&etcd, &api);
+        losses.push((lost, Instant::now()));
+        heal(&cluster, &leader);
+        all_serve(&cluster);
+    }
+    let (etcd, api) = (etcd.finish(), api.finish());
+    report(how, "etcd port", &etcd, &losses);
+    report(how, "kubeconfig", &api, &losses);
+    let keys = cluster.etcdctl(&["get", "--prefix", "/chaos/", "--keys-only"]);
+    all_there(&etcd, |name| keys.contains(&format!("/chaos/{name}\n")));
+    let names = cluster.kubectl("kubectl").ok("get configmaps -o name");
+    all_there(&api, |name| names.contains(&format!("configmap/{name}\n")));
+    same_revision_everywhere(&cluster);
+}
+
+fn goes_on(etcd: &Writer, api: &Writer) {
+    let goal = (etcd.acknowledged() + WRITES_AFTER, api.acknowledged() + WRITES_AFTER);
+    eventually_blocking(PATIENCE, || {
+        let done = (etcd.acknowledged(), api.acknowledged());
+        if done.0 >= goal.0 && done.1 >= goal.1 {
+            Ok(())
+        } else {
+            Err(format!("writers stand still: {done:?} of {goal:?}"))
+        }
+    });
+}
+
+fn all_serve(cluster: &Cluster) {
+    eventually_blocking(PATIENCE, || {
+        let status = cluster.kontiki_said("status", &[]).out;
+        let serving = status.lines().filter(|line| line.contains("leader") || line.contains("follower")).count();
+        if serving == 3 { Ok(()) } else { Err(status) }
+    });
+}
+
+fn all_there(history: &History, is_there: impl Fn(&str) -> bool) {
+    let lost: Vec<&String> = history.acknowledged.iter().filter(|name| !is_there(name)).collect();
+    assert!(lost.is_empty(), "{} of {} acknowledged writes are lost: {lost:?}", lost.len(), history.acknowledged.len());
+}
+
+/// All members hold the same: equal hashes at an equal revision.
+fn same_revision_everywhere(cluster: &Cluster) {
+    eventually_blocking(PATIENCE, || {
+        let said = run(&mut cluster.etcdctl_command(&["endpoint", "hashkv", "-w", "fields"]));
+        let hashes: std::collections::BTreeSet<&str> =
+            said.out.lines().filter(|line| line.contains("\"Hash\"")).collect();
+        if said.success && hashes.len() == 1 { Ok(()) } else { Err(said.all()) }
+    });
+}
+
+fn report(how: &str, client: &str, history: &History, losses: &[(Instant, Instant)]) {
+    let mut gaps: Vec<Duration> = losses.iter().map(|(from, to)| history.longest_gap(*from, *to).1).collect();
+    let listed: Vec<String> = gaps.iter().map(|gap| format!("{:.2}", gap.as_secs_f64())).collect();
+    gaps.sort();
+    let (median, worst) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+    eprintln!(
+        "leader {how}, writes through the {client}: gaps {} s; median {:.2} s, worst {:.2} s; {} acknowledged, {} unknown",
+        listed.join(" "),
+        median.as_secs_f64(),
+        worst.as_secs_f64(),
+        history.acknowledged.len(),
+        history.unknown
+    );
+    assert!(worst < GAP_MAX, "the longest gap was {worst:?}");
+}

@@ -1,0 +1,76 @@
+//! A client of the masters' etcd port, for the commands that look at the store itself.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use proto::etcdserverpb::{
+    MemberListRequest, StatusRequest, StatusResponse, cluster_client::ClusterClient, kv_client::KvClient,
+    maintenance_client::MaintenanceClient,
+};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use crate::pki::Pair;
+
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a client of the etcd port shows and trusts.
+#[derive(Clone)]
+pub struct Access {
+    /// The store's authority, PEM.
+    pub authority: String,
+    /// The client's certificate.
+    pub identity: Pair,
+}
+
+impl Access {
+    /// Reads `<folder>/ca.crt` and `<folder>/client.{crt,key}`.
+    ///
+    /// # Errors
+    /// When a file is missing.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join("ca.crt");
+        let authority = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { authority, identity: Pair::load(folder, "client")? })
+    }
+
+    /// Writes what [`Access::load`] reads.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        crate::files::private_folder(folder)?;
+        crate::files::write_durably(&folder.join("ca.crt"), self.authority.as_bytes(), 0o644)?;
+        self.identity.save(folder, "client")
+    }
+
+    /// A channel to one master; it connects at its first call.
+    ///
+    /// # Errors
+    /// When the URL or a certificate is malformed.
+    pub fn channel(&self, url: &str) -> Result<Channel> {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&self.authority))
+            .identity(Identity::from_pem(&self.identity.cert, &self.identity.key));
+        let endpoint = Endpoint::from_shared(url.to_owned())?.tls_config(tls)?.tcp_nodelay(true);
+        Ok(endpoint.connect_timeout(CALL_TIMEOUT).timeout(CALL_TIMEOUT).connect_lazy())
+    }
+
+    /// One master's own view of the group.
+    pub(crate) async fn status(&self, url: &str) -> Result<StatusResponse> {
+        Ok(MaintenanceClient::new(self.channel(url)?).status(StatusRequest {}).await?.into_inner())
+    }
+
+    /// How many members vote, and how many only learn.
+    pub(crate) async fn voters_and_learners(&self, url: &str) -> Result<(usize, usize)> {
+        let request = MemberListRequest { linearizable: true };
+        let members = ClusterClient::new(self.channel(url)?).member_list(request).await?.into_inner().members;
+        let learners = members.iter().filter(|member| member.is_learner).count();
+        Ok((members.len() - learners, learners))
+    }
+
+    /// A client of the key-value service.
+    pub(crate) fn kv(&self, url: &str) -> Result<KvClient<Channel>> {
+        Ok(KvClient::new(self.channel(url)?))
+    }
+}

@@ -1,0 +1,240 @@
+//! `kontiki up`: a cluster on this machine, every host a network namespace with real processes of this binary.
+//!
+//! Hosts join with tokens exactly as real machines do; nothing here knows a shortcut. What is made outside the cluster's
+//! folder carries the folder's tag, and `cluster.json` is written first, so that [`down`] finds everything after any crash.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use tokio::time::Instant;
+
+use crate::{cli::UpArgs, credential, files};
+
+pub(crate) mod cluster;
+mod down;
+mod network;
+mod output;
+mod preflight;
+pub(crate) mod process;
+mod readiness;
+
+use cluster::{Cluster, Host};
+use process::Process;
+use readiness::{Children, Watcher};
+
+/// Held while a free subnet is chosen and taken.
+const LOCK: &str = "/run/lock/kontiki-up.lock";
+
+/// Starts a cluster, or says that it runs.
+pub(crate) async fn run(args: UpArgs, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let start = Instant::now();
+    preflight::check(args.single || args.workers > 0)?;
+    let dir = absolute(&args.folder.dir)?;
+    let known = Cluster::load(&dir)?;
+    if let Some(cluster) = &known {
+        let expected: usize = cluster.hosts.iter().map(|h| usize::from(h.master) + usize::from(h.worker)).sum();
+        if cluster.running().len() == expected {
+            say(&format!("The cluster in {} is running already; `kontiki status` shows it.", dir.display()));
+            return Ok(());
+        }
+    }
+    let fresh = known.is_none();
+    let cluster = match known {
+        Some(cluster) => {
+            say("Starting again what does not run");
+            network::create(&cluster)?;
+            cluster
+        }
+        None => plan(&args, dir)?,
+    };
+    let mut up = Up { cluster, children: BTreeMap::new(), start };
+    match up.bring_up(fresh, say).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let error = up.explain(error);
+            if fresh {
+                down::remove(&up.cluster).context(format!("{error:#}; and what was started could not be removed"))?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Ends the cluster of a folder.
+pub(crate) fn down(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
+    anyhow::ensure!(
+        nix::unistd::geteuid().is_root(),
+        "kontiki down removes network namespaces, which needs root: use `sudo`"
+    );
+    let dir = absolute(dir)?;
+    match Cluster::load(&dir)? {
+        Some(cluster) => {
+            down::remove(&cluster)?;
+            say(&format!(
+                "The cluster in {} is gone: no process, namespace, mount, cgroup or file is left.",
+                dir.display()
+            ));
+        }
+        None => say(&format!("There is no cluster in {}.", dir.display())),
+    }
+    Ok(())
+}
+
+/// Chooses names and addresses, writes them down, and builds the network.
+fn plan(args: &UpArgs, dir: PathBuf) -> Result<Cluster> {
+    if dir.exists() && dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("{} is not empty and holds no cluster: name another folder with --dir, or empty it", dir.display());
+    }
+    files::private_folder(&dir)?;
+    let lock = File::create(LOCK).with_context(|| format!("cannot write {LOCK}"))?;
+    let lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error).context("cannot lock")?;
+    let (masters, workers) = if args.single { (1, 0) } else { (args.masters, args.workers) };
+    let mut cluster = Cluster::plan(dir, 0, preflight::free_port()?, masters, workers, args.single);
+    // Clusters of one machine begin to look at different places, so that their networks rarely move.
+    let first = u8::from_str_radix(&cluster.tag[..2], 16).unwrap_or(0);
+    cluster =
+        Cluster::plan(cluster.dir, network::free_subnet(first)?, cluster.proxy_port, masters, workers, args.single);
+    cluster.save()?;
+    let built = network::create(&cluster);
+    drop(lock);
+    if let Err(error) = built {
+        down::remove(&cluster).context(format!("{error:#}; and the half-made network could not be removed"))?;
+        return Err(error);
+    }
+    Ok(cluster)
+}
+
+fn absolute(dir: &Path) -> Result<PathBuf> {
+    let dir = std::path::absolute(dir)?;
+    match fs::canonicalize(&dir) {
+        Ok(real) => Ok(real),
+        Err(_) => Ok(dir),
+    }
+}
+
+/// A cluster being brought up.
+struct Up {
+    cluster: Cluster,
+    children: Children,
+    start: Instant,
+}
+
+impl Up {
+    async fn bring_up(&mut self, fresh: bool, say: &mut dyn FnMut(&str)) -> Result<()> {
+        let hosts = self.cluster.hosts.clone();
+        let first = hosts.first().context("a cluster has at least one master")?;
+        files::private_folder(&self.cluster.dir.join("images"))?;
+        if !self.runs(first, "server") {
+            self.start_server(first, fresh.then_some(First))?;
+        }
+        if fresh {
+            readiness::first_master(&self.cluster, &mut self.children).await?;
+            output::write(&self.cluster)?;
+            say(&format!("first master serves ({})", self.elapsed()));
+        }
+        for host in &hosts[1..] {
+            if host.master && !self.runs(host, "server") {
+                self.start_server(host, None)?;
+            }
+        }
+        for host in hosts.iter().filter(|host| host.worker) {
+            if !self.runs(host, "agent") {
+                self.start_agent(host)?;
+            }
+        }
+        let watcher = Watcher::new(&self.cluster)?;
+        watcher.masters(&mut self.children).await?;
+        let (masters, nodes) = (self.cluster.masters().count(), self.cluster.workers().count());
+        say(&format!("{masters} of {masters} masters serve ({})", self.elapsed()));
+        if nodes > 0 {
+            watcher.nodes(&mut self.children).await?;
+            say(&format!("{nodes} of {nodes} nodes are Ready ({})", self.elapsed()));
+        }
+        let address = ([127, 0, 0, 1], self.cluster.proxy_port).into();
+        credential::ensure_proxy(&self.cluster.dir, address).await?;
+        say(&output::greeting(&self.cluster, self.start.elapsed()));
+        Ok(())
+    }
+
+    fn elapsed(&self) -> String {
+        format!("{:.1} s", self.start.elapsed().as_secs_f64())
+    }
+
+    fn runs(&self, host: &Host, role: &str) -> bool {
+        Process::load(&self.cluster.process_file(&host.name, role)).is_some_and(|process| process.is_alive())
+    }
+
+    fn start_server(&mut self, host: &Host, first: Option<First>) -> Result<()> {
+        let dir = self.cluster.host_dir(&host.name).join("server");
+        let mut arguments = vec!["server".to_owned(), format!("--dir={}", dir.display())];
+        // A restart reads everything from the folder.
+        if !dir.join("master.json").exists() {
+            arguments.push(format!("--name={}", host.name));
+            arguments.push(format!("--advertise-address={}", host.address));
+            match first {
+                Some(First) => arguments.push("--init".into()),
+                None => arguments.extend(self.join_arguments("master")),
+            }
+        }
+        self.spawn(host, "server", &arguments)
+    }
+
+    fn start_agent(&mut self, host: &Host) -> Result<()> {
+        let dir = self.cluster.host_dir(&host.name).join("agent");
+        let mut arguments = vec![
+            "agent".to_owned(),
+            format!("--dir={}", dir.display()),
+            format!("--images={}", self.cluster.dir.join("images").display()),
+            format!("--cgroup-root={}/{}", self.cluster.cgroup_root(), host.name),
+        ];
+        if !dir.join("node.json").exists() {
+            arguments.push(format!("--name={}", host.name));
+            arguments.push(format!("--node-address={}", host.address));
+            arguments.extend(self.join_arguments("node"));
+        }
+        self.spawn(host, "agent", &arguments)
+    }
+
+    /// The first master's address and the token for a role, as someone would carry them to another machine.
+    fn join_arguments(&self, role: &str) -> [String; 2] {
+        let first = &self.cluster.hosts[0];
+        let token = self.cluster.host_dir(&first.name).join("server/tokens").join(role);
+        [format!("--join=https://{}:6443", first.address), format!("--token=@{}", token.display())]
+    }
+
+    fn spawn(&mut self, host: &Host, role: &'static str, arguments: &[String]) -> Result<()> {
+        let folder = self.cluster.host_dir(&host.name);
+        files::private_folder(&folder)?;
+        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        let (netns, log) = (self.cluster.netns_path(&host.name), folder.join(format!("{role}.log")));
+        let child = process::spawn_in_netns(&netns, &program, arguments, &log)?;
+        let process = i32::try_from(child.id()).ok().and_then(Process::find);
+        if let Some(process) = process {
+            process.save(&self.cluster.process_file(&host.name, role))?;
+        }
+        self.children.insert((host.name.clone(), role), child);
+        Ok(())
+    }
+
+    /// Adds what the hosts' logs say last, where a process has ended.
+    fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let mut text = format!("{error:#}");
+        for ((host, role), child) in &mut self.children {
+            let Ok(Some(status)) = child.try_wait() else { continue };
+            let log = self.cluster.host_dir(host).join(format!("{role}.log"));
+            let tail = fs::read_to_string(&log).unwrap_or_default();
+            let tail: Vec<&str> = tail.lines().rev().take(5).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            text.push_str(&format!("\n{role} on {host} ended ({status}); it said last:\n  {}", tail.join("\n  ")));
+        }
+        anyhow::anyhow!(text)
+    }
+}
+
+/// Marks the start that creates the cluster.
+struct First;
