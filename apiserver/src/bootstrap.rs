@@ -66,6 +66,8 @@ async fn ensure(writer: &Writer, server: &Server) -> bool {
     let mut objects = policy::cluster_roles();
     objects.extend(policy::cluster_role_bindings());
     objects.extend(service(server));
+    objects.push(policy::authentication_reader());
+    objects.extend(client_authority(server));
     all(writer, objects).await
 }
 
@@ -90,6 +92,18 @@ fn service(server: &Server) -> Option<Value> {
             "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": server.config.port }],
         },
     }))
+}
+
+/// Tells API servers beside this one which client certificates this one trusts.
+fn client_authority(server: &Server) -> Option<Value> {
+    let authority = &server.config.cluster_ca;
+    (!authority.is_empty()).then(|| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": policy::AUTHENTICATION, "namespace": "kube-system" },
+            "data": { "client-ca-file": authority },
+        })
+    })
 }
 
 /// Notes when the system objects have reached this master's replica.

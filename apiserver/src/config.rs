@@ -25,7 +25,7 @@ pub struct Config {
     pub token_keys: Vec<Vec<u8>>,
     /// The key that wraps the data keys of encryption at rest. It is never in the store.
     pub master_key: [u8; KEY],
-    /// The certificates (PEM) that pods trust this server by.
+    /// The authority (PEM) of the client certificates this server trusts, told to API servers beside it; may be empty.
     pub cluster_ca: String,
     /// How long a pod stays on a node that is not ready or unreachable, unless it says otherwise.
     pub unreachable_toleration_seconds: i64,

@@ -210,6 +210,19 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
     ROLES.iter().map(role).collect()
 }
 
+/// The ConfigMap in kube-system that says whom this server trusts.
+pub(crate) const AUTHENTICATION: &str = "extension-apiserver-authentication";
+
+/// The Role of those who may read it.
+pub(crate) fn authentication_reader() -> Value {
+    let mut metadata = metadata(&format!("{AUTHENTICATION}-reader"));
+    metadata["namespace"] = "kube-system".into();
+    let rule = json!({
+        "apiGroups": [""], "resources": ["configmaps"], "resourceNames": [AUTHENTICATION], "verbs": words(READ),
+    });
+    json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata, "rules": [rule] })
+}
+
 /// Every ClusterRoleBinding.
 pub(crate) fn cluster_role_bindings() -> Vec<Value> {
     let binding = |(role, kind, names): &(&str, &str, &str)| {

@@ -21,6 +21,8 @@ async fn system_objects_and_the_kubernetes_service_are_there() {
     .await;
     assert_eq!(slice["endpoints"][0]["addresses"][0], "127.0.0.1");
     assert_eq!(slice["ports"][0]["port"], api.port);
+    let trusted = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+    assert_eq!(api.get(trusted).await.expect(200)["data"]["client-ca-file"], "the authority");
     let roles = api.get("/apis/rbac.authorization.k8s.io/v1/clusterroles").await.expect(200);
     let names: Vec<&str> =
         roles["items"].as_array().unwrap().iter().filter_map(|role| role["metadata"]["name"].as_str()).collect();

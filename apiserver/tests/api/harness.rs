@@ -49,12 +49,23 @@ impl Authority {
     }
 }
 
-struct NoNodes;
+/// Agents that answer every request with its own path and query, and refuse what holds the word "refuse".
+struct Echo;
 
 #[async_trait]
-impl NodeDialer for NoNodes {
-    async fn connect(&self, name: &str, _: IpAddr, _: u16) -> io::Result<Box<dyn Connection>> {
-        Err(io::Error::other(format!("no node {name} in this test")))
+impl NodeDialer for Echo {
+    async fn connect(&self, name: &str, address: IpAddr, port: u16) -> io::Result<Box<dyn Connection>> {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let place = format!("{name} {address}:{port}");
+        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+            let uri = request.uri().to_string();
+            let code = if uri.contains("refuse") { 400 } else { 200 };
+            let response = Response::builder().status(code).body(format!("{place} {uri}\n"));
+            async move { response }
+        });
+        let io = hyper_util::rt::TokioIo::new(far);
+        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
+        Ok(Box::new(near))
     }
 }
 
@@ -110,9 +121,9 @@ impl Fixture {
             issuer: "https://kubernetes.default.svc".into(),
             token_keys: vec![KeyPair::generate().unwrap().serialize_der()],
             master_key: [42; 32],
-            cluster_ca: String::new(),
+            cluster_ca: "the authority".into(),
             unreachable_toleration_seconds: Config::UNREACHABLE_TOLERATION_SECONDS,
-            dialer: Arc::new(NoNodes),
+            dialer: Arc::new(Echo),
         };
         let server = apiserver::router(store.clone(), config).unwrap();
         let fixture = Self { server, store, dir, port };
