@@ -3,6 +3,7 @@
 use api::{
     Object,
     json::{self, Problem},
+    kind::lookup_kind,
     protobuf,
     schema::{Type, object_type, split_api_version},
     status::Status,
@@ -122,7 +123,8 @@ fn check_kind(api_version: &str, kind: &str, expected: &Expected<'_>) -> Result<
     if fits {
         return Ok(());
     }
-    let message = if object_type(group, version, kind).is_none() {
+    let known = object_type(group, version, kind).is_some() || lookup_kind(group, version, kind).is_some();
+    let message = if !known {
         format!("no kind \"{kind}\" is registered for version \"{api_version}\"")
     } else if kind == expected.kind {
         format!(

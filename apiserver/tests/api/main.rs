@@ -17,4 +17,5 @@ mod protobuf;
 mod refusals;
 mod server_side_apply;
 mod services;
+mod views;
 mod watching;
