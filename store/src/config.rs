@@ -30,8 +30,8 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// The pace of the group. A follower campaigns when it has not heard of a leader for `election_max` and a random time
-/// between the two bounds.
+/// The pace of the group. A voter stands for election when it has not heard of a leader for `election_max`, or longer if the
+/// leader was heard irregularly; it tries again after a random time between the two bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// Between two heartbeats; at least three round trips.

@@ -26,6 +26,7 @@ use crate::{
     Error, Leadership, Proposal,
     command::{FEATURE_LEVEL, validate},
     config::Config,
+    election::Election,
     forward::Forwarder,
     lease::LeaseClock,
     peers::{Peers, Traffic},
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) persistence: Arc<Persistence>,
     pub(crate) applied: watch::Receiver<Applied>,
     pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) election: Arc<Election>,
     pub(crate) proposals: Proposals,
     pub(crate) forwarder: Forwarder,
     pub(crate) reads: ReadIndexQueue,
@@ -94,8 +96,7 @@ impl Inner {
     }
 
     pub(crate) fn client(&self, id: u64, traffic: Traffic) -> Option<RaftClient<Channel>> {
-        let info = self.nodes().remove(&id)?;
-        self.peers.client(id, &info, traffic).inspect_err(|error| tracing::warn!(%error, "cannot reach a member")).ok()
+        self.peers.client(id, traffic).inspect_err(|error| tracing::warn!(%error, "cannot reach a member")).ok()
     }
 
     /// Has a command applied once, wherever the leader is and however often it changes meanwhile.

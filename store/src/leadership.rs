@@ -3,7 +3,10 @@
 use openraft::{ServerState, rt::watch::WatchReceiver as _};
 use tokio::sync::watch;
 
-use crate::raft::{Raft, state_machine::Applied};
+use crate::{
+    peers::Peers,
+    raft::{Raft, state_machine::Applied},
+};
 
 /// Who leads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,11 +20,22 @@ pub struct Leadership {
 }
 
 /// Follows the Raft instance until it ends; then nobody leads.
-pub(crate) async fn follow(raft: Raft, mut applied: watch::Receiver<Applied>, leadership: watch::Sender<Leadership>) {
+pub(crate) async fn follow(
+    raft: Raft,
+    peers: Peers,
+    mut applied: watch::Receiver<Applied>,
+    leadership: watch::Sender<Leadership>,
+) {
     let mut metrics = raft.server_metrics();
+    let mut membership = None;
     loop {
         let now = {
             let server = metrics.borrow_watched();
+            let log_id = *server.membership_config.log_id();
+            if membership.replace(log_id) != Some(log_id) {
+                let nodes = server.membership_config.nodes();
+                peers.set_addresses(nodes.map(|(id, info)| (*id, info.clone())).collect());
+            }
             let term = server.vote.leader_id.term;
             let leads = server.state == ServerState::Leader;
             let acting = leads && applied.borrow_and_update().term == term;

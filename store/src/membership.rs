@@ -25,6 +25,8 @@ use crate::{
 pub(crate) const LAG_ENTRIES_MAX: u64 = 500;
 /// A member heard of within this time is alive.
 pub(crate) const ALIVE: Duration = Duration::from_secs(2);
+/// Between two attempts to tell the others a new address.
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(500);
 /// How long one question to the leader may take: a membership change is two entries of the log.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -302,13 +304,27 @@ impl Inner {
 
 /// Keeps what the members say of themselves true: an address may change with a restart.
 pub(crate) async fn announce(store: Arc<Inner>) {
-    let info = store.own_info();
-    let mut leadership = store.leadership.clone();
-    if leadership.wait_for(|now| now.leader.is_some()).await.is_err() {
-        return;
-    }
-    let stale = store.nodes().get(&store.id()).is_some_and(|known| *known != info);
-    if stale && let Err(error) = store.manage(Request::Update { id: store.id(), info }, Duration::from_secs(60)).await {
-        tracing::warn!(%error, "this member's new addresses could not be announced");
+    let request = Request::Update { id: store.id(), info: store.own_info() };
+    let mut attempts = tokio::time::interval(ANNOUNCE_EVERY);
+    loop {
+        attempts.tick().await;
+        let nodes = store.nodes();
+        match nodes.get(&store.id()) {
+            Some(known) if *known != store.own_info() => {}
+            // Not a member yet: whoever adds it knows its addresses.
+            None if nodes.is_empty() => continue,
+            _ => return,
+        }
+        // A leader that cannot reach this member is not known here either, so everybody is asked.
+        for id in nodes.into_keys() {
+            let answer = if id == store.id() {
+                store.leader_manage(request.clone()).await
+            } else {
+                store.ask_manage(id, &request).await.unwrap_or(Answer::NotLeader)
+            };
+            if matches!(answer, Answer::Done { .. }) {
+                return;
+            }
+        }
     }
 }

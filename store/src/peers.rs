@@ -36,37 +36,51 @@ pub(crate) enum Traffic {
     Bulk,
 }
 
-struct Known {
+struct Connection {
     url: String,
     channel: Channel,
+}
+
+#[derive(Default)]
+struct State {
+    addresses: BTreeMap<u64, MemberInfo>,
+    connections: BTreeMap<(u64, Traffic), Connection>,
 }
 
 /// The connections of one member; clones share them.
 #[derive(Clone)]
 pub(crate) struct Peers {
     credentials: Arc<Credentials>,
-    known: Arc<Mutex<BTreeMap<(u64, Traffic), Known>>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl Peers {
     pub(crate) fn new(credentials: Arc<Credentials>) -> Self {
-        Self { credentials, known: Arc::default() }
+        Self { credentials, state: Arc::default() }
+    }
+
+    /// Where a member is, unless that is known already.
+    pub(crate) fn learn(&self, id: u64, info: &MemberInfo) {
+        self.state.lock().addresses.entry(id).or_insert_with(|| info.clone());
+    }
+
+    /// Where the members are, as the membership has it. Connections to others are forgotten.
+    pub(crate) fn set_addresses(&self, addresses: BTreeMap<u64, MemberInfo>) {
+        let mut state = self.state.lock();
+        state.connections.retain(|(id, _), _| addresses.contains_key(id));
+        state.addresses = addresses;
     }
 
     /// A client of the member, connected when it is first used.
-    pub(crate) fn client(
-        &self,
-        id: u64,
-        info: &MemberInfo,
-        traffic: Traffic,
-    ) -> Result<RaftClient<Channel>, PeerError> {
-        let url = info.peer_urls.first().ok_or(PeerError::NoAddress(id))?;
-        let mut known = self.known.lock();
-        let channel = match known.get(&(id, traffic)).filter(|known| known.url == *url) {
-            Some(known) => known.channel.clone(),
+    pub(crate) fn client(&self, id: u64, traffic: Traffic) -> Result<RaftClient<Channel>, PeerError> {
+        let mut state = self.state.lock();
+        let url =
+            state.addresses.get(&id).and_then(|info| info.peer_urls.first()).ok_or(PeerError::NoAddress(id))?.clone();
+        let channel = match state.connections.get(&(id, traffic)).filter(|connection| connection.url == url) {
+            Some(connection) => connection.channel.clone(),
             None => {
-                let channel = connect_lazily(&self.credentials, id, url)?;
-                known.insert((id, traffic), Known { url: url.clone(), channel: channel.clone() });
+                let channel = connect_lazily(&self.credentials, id, &url)?;
+                state.connections.insert((id, traffic), Connection { url, channel: channel.clone() });
                 channel
             }
         };
@@ -74,17 +88,12 @@ impl Peers {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
-
-    /// Forgets the connections to members that are no longer there.
-    pub(crate) fn retain(&self, is_member: impl Fn(u64) -> bool) {
-        self.known.lock().retain(|(id, _), _| is_member(*id));
-    }
 }
 
 /// Why a member cannot be dialled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PeerError {
-    #[error("member {0:016x} has no peer URL")]
+    #[error("member {0:016x} has no known peer URL")]
     NoAddress(u64),
     #[error("member {id:016x} has the peer URL {url:?}, which is not https://host:port")]
     BadAddress { id: u64, url: String },

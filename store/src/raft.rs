@@ -28,8 +28,11 @@ pub(crate) fn config(cluster_id: u64, timing: Timing) -> Result<Config, ConfigEr
     Config {
         cluster_name: format!("{cluster_id:016x}"),
         heartbeat_interval: millis(timing.heartbeat),
-        election_timeout_min: millis(timing.election_min),
+        // The shorter one is how long a vote may be on its way, the longer one the lease.
+        election_timeout_min: millis(timing.election_max).saturating_sub(1),
         election_timeout_max: millis(timing.election_max),
+        // `election` decides when to stand.
+        enable_elect: false,
         enable_pre_vote: Some(true),
         allow_log_reversion: Some(false),
         // A restarted leader stands for election like everybody else: its state may be behind.

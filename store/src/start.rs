@@ -18,8 +18,8 @@ use crate::{
     Leadership, Store,
     config::Config,
     data_dir::{DataDir, DirError},
+    election,
     forward::Forwarder,
-    hint,
     inner::Inner,
     leadership,
     listener::{Audience, Listener},
@@ -146,6 +146,7 @@ async fn assemble(
         persistence,
         applied,
         leadership: led,
+        election: Arc::default(),
         proposals: Proposals::new(rand::random_range(1..=u64::MAX)),
         forwarder: Forwarder::new(tasks.clone(), shutdown.clone()),
         reads,
@@ -172,17 +173,18 @@ fn spawn_tasks(
     closed: mpsc::Receiver<Subject>,
 ) {
     let weak = Arc::downgrade(inner);
-    inner.spawn(leadership::follow(inner.raft.clone(), inner.applied.clone(), leadership));
+    inner.spawn(leadership::follow(inner.raft.clone(), inner.peers.clone(), inner.applied.clone(), leadership));
     inner.spawn(rounds.run(weak.clone()));
-    inner.spawn(hint::follow(weak.clone(), closed));
+    inner.spawn(election::watch_connections(inner.election.clone(), closed));
+    inner.spawn(election::run(weak.clone()));
     inner.spawn(steward::run(weak.clone()));
     inner.spawn(membership::announce(inner.clone()));
     inner.spawn(upkeep::run(weak));
-    inner.spawn(watch_health(inner.raft.clone()));
+    inner.spawn(watch_health(inner.raft.clone(), inner.shutdown.clone()));
 }
 
 /// A member whose consensus has ended for another reason than a stop is of no use to anybody.
-async fn watch_health(raft: Raft) {
+async fn watch_health(raft: Raft, shutdown: CancellationToken) {
     let mut metrics = raft.metrics();
     loop {
         let state = metrics.borrow_watched().running_state.clone();
@@ -191,6 +193,7 @@ async fn watch_health(raft: Raft) {
             Err(openraft::errors::Fatal::Stopped) => return,
             Err(fatal) => {
                 tracing::error!(%fatal, "this member has stopped taking part");
+                shutdown.cancel();
                 return;
             }
         }

@@ -72,6 +72,16 @@ impl Store {
         self.inner.halt().await;
     }
 
+    /// Returns once the member has stopped, by request or because it cannot go on.
+    pub async fn stopped(&self) {
+        self.inner.shutdown.cancelled().await;
+    }
+
+    /// Adds this member's metrics, under etcd's names.
+    pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        crate::metrics::register(&self.inner, registry);
+    }
+
     /// Reads keys; linearizable unless the request says serializable.
     pub async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
         validate_range(&request)?;

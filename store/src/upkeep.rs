@@ -30,6 +30,10 @@ pub(crate) async fn run(store: Weak<Inner>) {
     loop {
         ticks.tick().await;
         let Some(store) = store.upgrade() else { return };
+        if store.state.is_corrupt() {
+            quarantine(&store).await;
+            return;
+        }
         upkeep.checkpoint(&store).await;
         shorten_log(&store).await;
     }
@@ -57,6 +61,18 @@ impl Upkeep {
             log_bytes,
             rest_until: now + now.elapsed() * REST_FACTOR,
         };
+    }
+}
+
+/// A member whose state differs from the leader's must neither answer nor vote any more.
+async fn quarantine(store: &Inner) {
+    tracing::error!(
+        member = format!("{:016x}", store.id()),
+        "this member's state differs from the leader's; it stops: remove it from the cluster, empty its directory and let it join again"
+    );
+    store.shutdown.cancel();
+    if let Err(error) = store.raft.shutdown().await {
+        tracing::error!(%error, "consensus did not stop cleanly");
     }
 }
 

@@ -32,6 +32,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{mpsc, oneshot};
 
 use index::{Index, Lookup};
@@ -179,6 +180,11 @@ impl Wal {
     /// The 99th percentile of the last flushes.
     pub(crate) fn fsync_p99(&self) -> Duration {
         self.shared.latency.p99()
+    }
+
+    /// All flushes.
+    pub(crate) fn fsync_histogram(&self) -> Histogram {
+        self.shared.latency.histogram()
     }
 
     /// How long the flush under way has taken so far; zero when there is none.

@@ -5,6 +5,7 @@
 use std::{
     future::Future,
     io,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -35,7 +36,7 @@ use super::{
     state_machine::SnapshotData,
     type_config::{MemberInfo, SnapshotMeta, Types, Vote},
 };
-use crate::peers::{PeerError, Peers, Traffic};
+use crate::peers::{Peers, Traffic};
 
 /// A stream on which no answer comes for this long while requests are outstanding is given up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -84,7 +85,8 @@ impl Network {
     }
 
     fn peer(&self, id: u64, info: &MemberInfo, traffic: Traffic) -> Peer {
-        Peer { id, client: self.peers.client(id, info, traffic) }
+        self.peers.learn(id, info);
+        Peer { id, traffic, peers: self.peers.clone() }
     }
 }
 
@@ -103,12 +105,14 @@ impl RaftNetworkFactory<Types> for Network {
 /// One member, as openraft calls it.
 pub(crate) struct Peer {
     id: u64,
-    client: Result<RaftClient<Channel>, PeerError>,
+    traffic: Traffic,
+    /// Asked for every call: a member's address may change.
+    peers: Peers,
 }
 
 impl Peer {
     fn client(&self) -> Result<RaftClient<Channel>, RPCError<Types>> {
-        self.client.as_ref().cloned().map_err(|error| RPCError::Unreachable(Unreachable::from_string(error)))
+        self.peers.client(self.id, self.traffic).map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))
     }
 
     async fn call(&self, kind: CallKind, body: Bytes, option: &RPCOption) -> Result<Bytes, RPCError<Types>> {
@@ -202,6 +206,11 @@ impl RaftNetworkV2<Types> for Peer {
             let id = self.id;
             let sent = Arc::new(AtomicU64::new(0));
             let count = sent.clone();
+            // The pause after a failure is in the input: it must be asked before the call, or a dead peer is dialled all the time.
+            let mut input = input.peekable();
+            if Pin::new(&mut input).peek().await.is_none() {
+                return Ok(Box::pin(stream::empty()) as BoxStream<'s, _>);
+            }
             let frames = input.map(|request| codec::encode_append(&request)).scan((), move |(), body| {
                 count.fetch_add(1, Ordering::Relaxed);
                 let frame = body.map(|body| Frame { kind: CallKind::Append as u32, body });

@@ -75,8 +75,12 @@ impl raft_server::Raft for Server {
 
     async fn append(&self, request: Request<Streaming<Frame>>) -> Result<Response<Out<Frame>>, Status> {
         let sender = sender(&request)?;
+        let election = self.store.election.clone();
         // A broken frame ends the input; what came before it is answered.
-        let input = request.into_inner().map(move |frame| decode_append(frame, sender)).scan((), |(), request| {
+        let input = request.into_inner().map(move |frame| decode_append(frame, sender)).scan((), move |(), request| {
+            if let Ok(request) = &request {
+                election.heard(request.vote);
+            }
             future::ready(request.inspect_err(|status| tracing::debug!(%status, "a stream of entries ended")).ok())
         });
         let answers = self.store.raft.stream_append(input).map(|answer| match answer {
@@ -94,7 +98,11 @@ impl raft_server::Raft for Server {
             Some(CallKind::Vote) => {
                 let question: VoteRequest<Types> = decode(&body)?;
                 check_speaker(&question.vote, sender)?;
-                encode(&raft.vote(question).await.map_err(unavailable)?)?
+                let answer = raft.vote(question).await.map_err(unavailable)?;
+                if answer.vote_granted {
+                    self.store.election.voted();
+                }
+                encode(&answer)?
             }
             Some(CallKind::PreVote) => {
                 let question: VoteRequest<Types> = decode(&body)?;

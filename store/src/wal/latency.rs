@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 const SAMPLES: usize = 512;
 
@@ -13,19 +14,34 @@ struct Samples {
     started: Option<Instant>,
 }
 
-/// A ring of durations.
-#[derive(Default)]
-pub(super) struct Latency(Mutex<Samples>);
+/// A ring of durations, and all of them in a histogram.
+pub(super) struct Latency {
+    samples: Mutex<Samples>,
+    histogram: Histogram,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        // etcd's buckets: from 1 ms, doubling.
+        Self { samples: Mutex::default(), histogram: Histogram::new(exponential_buckets(0.001, 2.0, 14)) }
+    }
+}
 
 impl Latency {
+    pub(super) fn histogram(&self) -> Histogram {
+        self.histogram.clone()
+    }
+
     pub(super) fn begin(&self) {
-        self.0.lock().started = Some(Instant::now());
+        self.samples.lock().started = Some(Instant::now());
     }
 
     pub(super) fn end(&self) {
-        let mut samples = self.0.lock();
+        let mut samples = self.samples.lock();
         let Some(started) = samples.started.take() else { return };
-        let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let taken = started.elapsed();
+        self.histogram.observe(taken.as_secs_f64());
+        let micros = u32::try_from(taken.as_micros()).unwrap_or(u32::MAX);
         if samples.micros.len() < SAMPLES {
             samples.micros.push(micros);
         } else {
@@ -37,15 +53,15 @@ impl Latency {
 
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.0.lock().micros.len()
+        self.samples.lock().micros.len()
     }
 
     pub(super) fn pending(&self) -> Duration {
-        self.0.lock().started.map_or(Duration::ZERO, |started| started.elapsed())
+        self.samples.lock().started.map_or(Duration::ZERO, |started| started.elapsed())
     }
 
     pub(super) fn p99(&self) -> Duration {
-        let mut micros = self.0.lock().micros.clone();
+        let mut micros = self.samples.lock().micros.clone();
         if micros.is_empty() {
             return Duration::ZERO;
         }

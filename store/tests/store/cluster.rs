@@ -3,16 +3,26 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
 use store::{
     Config, Error, Limits, Proposal, Start, Store, Timing, Tls,
     etcdserverpb::{PutRequest, RangeRequest},
 };
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
 
 pub(crate) const CLUSTER: u64 = 0xC1;
 
@@ -45,6 +55,28 @@ impl Authority {
 
     pub(crate) fn client(&self, name: &str) -> Tls {
         self.issue(&format!("kontiki://{CLUSTER:016x}/client/{name}"))
+    }
+
+    /// Whether somebody with this certificate is let in: a port that is not for them closes the connection.
+    pub(crate) async fn connects(&self, tls: &Tls, address: SocketAddr) -> bool {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let chain = vec![CertificateDer::from_pem_slice(tls.cert_pem.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::from(address.ip());
+        let Ok(mut stream) = TlsConnector::from(Arc::new(config)).connect(name, stream).await else { return false };
+        // The server speaks first in HTTP/2, once it has let the connection in.
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.is_ok()
+            && stream.read_u8().await.is_ok()
     }
 
     pub(crate) fn member(&self, id: u64) -> Tls {
@@ -103,21 +135,21 @@ impl Cluster {
         }
     }
 
-    async fn start_node(&mut self, id: u64, start: Start) {
+    pub(crate) async fn start_node(&mut self, id: u64, start: Start, tls: Tls) {
         let dir = tempfile::tempdir().unwrap();
-        let config = self.config(id, start, &dir);
+        let config = Config { tls, ..self.config(id, start, &dir) };
         let store = Store::start(config.clone()).await.unwrap();
         self.nodes.insert(id, Node { config, store: Some(store), _dir: dir });
     }
 
     pub(crate) async fn init(&mut self) {
-        self.start_node(1, Start::Init).await;
+        self.start_node(1, Start::Init, self.authority.member(1)).await;
         put(self.store(1), "init", "1").await.unwrap();
     }
 
     /// A new member, started and added, not waited for.
     pub(crate) async fn join(&mut self, id: u64) {
-        self.start_node(id, Start::Join).await;
+        self.start_node(id, Start::Join, self.authority.member(id)).await;
         let config = self.nodes[&id].config.clone();
         let any = self.nodes.values().find(|node| node.config.member_id != id && node.store.is_some()).unwrap();
         any.store().member_add(id, config.name, vec![config.peer_url], vec![config.client_url]).await.unwrap();
@@ -169,6 +201,14 @@ impl Cluster {
         let node = self.nodes.get_mut(&id).unwrap();
         let config = Config { start: Start::Restart, ..node.config.clone() };
         node.store = Some(Store::start(config).await.unwrap());
+    }
+
+    /// The next start is at other ports.
+    pub(crate) fn move_to_new_addresses(&mut self, id: u64) {
+        let config = &mut self.nodes.get_mut(&id).unwrap().config;
+        (config.peer_listen, config.client_listen) = (free_address(), free_address());
+        config.peer_url = format!("https://{}", config.peer_listen);
+        config.client_url = format!("https://{}", config.client_listen);
     }
 
     /// Every running member holds the same state.

@@ -1,0 +1,185 @@
+//! When this member stands for election.
+//!
+//! openraft's own timer waits for the leader's lease and a random time. This one knows more. The order of the members decides
+//! who goes first, so that two do not split the vote. How long silence must last follows from how regularly the leader was
+//! heard: on a machine that is short of processor time, late heartbeats are no reason to change the leader. A lost connection
+//! to the leader is a reason: then only the lease is waited for. Being wrong costs little: while a quorum hears of the leader,
+//! no vote is granted and no term is raised.
+
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use openraft::{ServerState, rt::watch::WatchReceiver as _};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::{config::Timing, inner::Inner, raft::type_config::Vote, tls::Subject};
+
+const TICK: Duration = Duration::from_millis(10);
+/// The next in order waits this long for the one before.
+const HEAD_START: Duration = Duration::from_millis(40);
+/// Silence counts once it lasts so many times the longest recent pause.
+const PAUSES: u32 = 3;
+/// A pause is forgotten within about this time.
+const MEMORY: Duration = Duration::from_secs(5);
+/// Silence of this length always counts.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// What this member has heard of a leader.
+#[derive(Debug)]
+struct Heard {
+    leader: Option<Vote>,
+    at: Instant,
+    /// The longest recent pause between two messages, fading.
+    pause: Duration,
+    /// The connection to it was lost since.
+    lost: bool,
+}
+
+impl Heard {
+    fn message(&mut self, leader: Vote, now: Instant) {
+        if self.leader.is_some_and(|known| known.leader_id.term > leader.leader_id.term) {
+            return;
+        }
+        if self.leader == Some(leader) {
+            let pause = now.saturating_duration_since(self.at);
+            let fading = (pause.as_secs_f64() / MEMORY.as_secs_f64()).min(1.0);
+            self.pause = self.pause.mul_f64(1.0 - fading).max(pause);
+        }
+        (self.leader, self.at, self.lost) = (Some(leader), now, false);
+    }
+
+    /// How long silence must last before the member of this rank stands for election.
+    fn patience(&self, timing: Timing, rank: u32) -> Duration {
+        let silence =
+            if self.lost { timing.election_max } else { (self.pause * PAUSES).clamp(timing.election_max, SILENCE_MAX) };
+        silence + HEAD_START * rank
+    }
+}
+
+/// Shared by the services, which hear, and the loop, which decides.
+#[derive(Debug)]
+pub(crate) struct Election {
+    heard: Mutex<Heard>,
+}
+
+impl Default for Election {
+    fn default() -> Self {
+        let heard = Heard { leader: None, at: Instant::now(), pause: Duration::ZERO, lost: false };
+        Self { heard: Mutex::new(heard) }
+    }
+}
+
+impl Election {
+    /// A message of the leader arrived.
+    pub(crate) fn heard(&self, leader: Vote) {
+        self.heard.lock().message(leader, Instant::now());
+    }
+
+    /// Somebody got this member's vote, and gets the time to use it.
+    pub(crate) fn voted(&self) {
+        self.heard.lock().at = Instant::now();
+    }
+
+    /// A connection of this member was lost.
+    fn lost(&self, member: u64) {
+        let mut heard = self.heard.lock();
+        heard.lost |= heard.leader.is_some_and(|leader| leader.leader_id.voted_for == member);
+    }
+
+    fn is_due(&self, timing: Timing, rank: u32) -> bool {
+        let heard = self.heard.lock();
+        heard.at.elapsed() > heard.patience(timing, rank)
+    }
+}
+
+/// Takes note of connections that end.
+pub(crate) async fn watch_connections(election: Arc<Election>, mut closed: mpsc::Receiver<Subject>) {
+    while let Some(subject) = closed.recv().await {
+        if let Subject::Member(member) = subject {
+            election.lost(member);
+        }
+    }
+}
+
+/// Stands for election when it is time.
+pub(crate) async fn run(store: Weak<Inner>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut not_before = Instant::now();
+    loop {
+        ticks.tick().await;
+        let Some(store) = store.upgrade() else { return };
+        let timing = store.config.timing;
+        let Some((rank, voters)) = standing(&store) else { continue };
+        let alone = voters == 1;
+        if Instant::now() < not_before || !(alone || store.election.is_due(timing, rank)) {
+            continue;
+        }
+        // Whoever is alone has nobody to ask beforehand.
+        if let Err(error) = store.raft.trigger().elect(!alone).await {
+            tracing::debug!(%error, "cannot stand for election");
+            return;
+        }
+        not_before = Instant::now() + rand::random_range(timing.election_min..timing.election_max);
+    }
+}
+
+/// This member's place among the voters that could follow the last leader, and how many voters there are; `None` when it
+/// leads itself, or has no vote.
+fn standing(store: &Inner) -> Option<(u32, usize)> {
+    let metrics = store.raft.server_metrics();
+    let server = metrics.borrow_watched();
+    if server.state == ServerState::Leader {
+        return None;
+    }
+    let last = store.election.heard.lock().leader.map(|leader| leader.leader_id.voted_for);
+    let voters: Vec<u64> = server.membership_config.voter_ids().collect();
+    let place = voters.iter().filter(|voter| Some(**voter) != last).position(|voter| *voter == store.id());
+    // The last leader itself, after a restart, goes last.
+    let place = place.or_else(|| voters.contains(&store.id()).then_some(voters.len()))?;
+    Some((u32::try_from(place).unwrap_or(u32::MAX), voters.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard_every(millis: &[u64]) -> Heard {
+        let start = Instant::now();
+        let leader = Vote::new_committed(1, 1);
+        let mut heard = Heard { leader: Some(leader), at: start, pause: Duration::ZERO, lost: false };
+        let mut at = start;
+        for pause in millis {
+            at += Duration::from_millis(*pause);
+            heard.message(leader, at);
+        }
+        heard
+    }
+
+    #[test]
+    fn patience_follows_how_regularly_the_leader_was_heard() {
+        let timing = Timing::default();
+        let ms = Duration::from_millis;
+        let regular = heard_every(&[40; 50]);
+        assert_eq!(regular.patience(timing, 0), ms(200));
+        assert_eq!(regular.patience(timing, 2), ms(280));
+        let mut late = heard_every(&[40, 300, 40]);
+        assert!(late.patience(timing, 0) > ms(800));
+        late.lost = true;
+        assert_eq!(late.patience(timing, 0), ms(200), "a lost connection says enough");
+        let recovered = heard_every(&[&[300][..], &[40; 1000][..]].concat());
+        assert_eq!(recovered.patience(timing, 0), ms(200));
+        assert_eq!(heard_every(&[5000]).patience(timing, 0), SILENCE_MAX);
+    }
+
+    #[test]
+    fn the_time_without_a_leader_is_not_a_pause_of_the_next_one() {
+        let mut heard = heard_every(&[40; 10]);
+        let next = Vote::new_committed(2, 3);
+        heard.message(next, heard.at + Duration::from_secs(3));
+        assert_eq!(heard.patience(Timing::default(), 0), Duration::from_millis(200));
+    }
+}
