@@ -223,6 +223,18 @@ impl Inner {
         self.add_voters(ids).await.is_ok()
     }
 
+    /// Whether the membership is a joint one: the first half of a change of the voters.
+    pub(crate) fn voters_changing(&self) -> bool {
+        let metrics = self.raft.server_metrics();
+        let server = metrics.borrow_watched();
+        server.membership_config.get_joint_config().len() > 1
+    }
+
+    /// Carries out the second half of a change whose leader went away after the first.
+    pub(crate) async fn finish_change(&self) -> bool {
+        self.add_voters(BTreeSet::new()).await.is_ok()
+    }
+
     async fn update(&self, id: u64, mut info: MemberInfo) -> Result<i64, Failure> {
         let known = self.nodes().remove(&id).ok_or(Error::MemberNotFound)?;
         if info.peer_urls.is_empty() {

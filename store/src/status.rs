@@ -35,6 +35,8 @@ pub struct Status {
     pub fsync_p99: Duration,
     /// It has no vote (yet).
     pub learner: bool,
+    /// A change of the voters is under way: until it ends, both the old and the new ones must agree to everything.
+    pub voters_changing: bool,
     /// A hash check found its state to differ from the leader's.
     pub corrupt: bool,
 }
@@ -63,6 +65,7 @@ impl Inner {
             log_bytes: self.wal.retained_bytes(),
             fsync_p99: self.wal.fsync_p99(),
             learner: !self.raft.voter_ids().any(|voter| voter == self.id()),
+            voters_changing: self.voters_changing(),
             corrupt: self.state.is_corrupt(),
         }
     }

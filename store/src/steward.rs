@@ -16,6 +16,8 @@ use crate::{Error, Proposal, inner::Inner, lease::LeaseClock, oversight::Oversig
 const TICK: Duration = Duration::from_millis(100);
 /// Leases revoked at once, so that a mass expiry does not crowd out everybody else's requests.
 const REVOCATIONS_MAX: usize = 64;
+/// A change of the voters takes two entries of the log; one that takes longer was left by its leader.
+const UNFINISHED_FOR: Duration = Duration::from_secs(1);
 /// When a revocation failed.
 const REVOKE_AGAIN: Duration = Duration::from_secs(2);
 /// A learner must have been in sync this long before it gets a vote.
@@ -31,6 +33,7 @@ pub(crate) async fn run(store: Weak<Inner>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut revocations = JoinSet::new();
     let mut in_sync_since: Option<(BTreeSet<u64>, Instant)> = None;
+    let mut changing_since: Option<Instant> = None;
     let mut oversight = Oversight::default();
     loop {
         ticks.tick().await;
@@ -39,11 +42,12 @@ pub(crate) async fn run(store: Weak<Inner>) {
         let leadership = *store.leadership.borrow();
         if !leadership.acting {
             *store.leases.lock() = None;
-            in_sync_since = None;
+            (in_sync_since, changing_since) = (None, None);
             continue;
         }
         expire_leases(&store, &mut revocations);
         oversight.look(&store);
+        finish_change(&store, &mut changing_since).await;
         promote_learners(&store, &mut in_sync_since).await;
         leave_a_stalled_disk(&store).await;
     }
@@ -77,6 +81,19 @@ fn quorum_is_silent(store: &Inner) -> bool {
     let metrics = store.raft.data_metrics();
     let acknowledged = metrics.borrow_watched().last_quorum_acked;
     acknowledged.is_some_and(|at| at.elapsed() > QUORUM_SILENCE_MAX)
+}
+
+/// A change of the voters that nobody carries on would stay half done for ever.
+async fn finish_change(store: &Inner, since: &mut Option<Instant>) {
+    if !store.voters_changing() {
+        *since = None;
+        return;
+    }
+    if since.get_or_insert_with(Instant::now).elapsed() > UNFINISHED_FOR {
+        *since = None;
+        let finished = store.finish_change().await;
+        tracing::info!(finished, "a change of the voters was left half done");
+    }
 }
 
 /// Learners become voters, but never so that the number of voters is even: a second voter only adds a way to lose both.

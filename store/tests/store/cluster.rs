@@ -167,7 +167,10 @@ impl Cluster {
 
     pub(crate) async fn until_voters(&self, count: usize) {
         until(async || {
-            self.running().all(|store| store.members().iter().filter(|member| !member.learner).count() == count)
+            self.running().all(|store| {
+                let voters = store.members().iter().filter(|member| !member.learner).count();
+                voters == count && !store.status().voters_changing
+            })
         })
         .await;
     }

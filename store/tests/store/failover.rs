@@ -116,12 +116,12 @@ async fn every_write_is_applied_once_while_leaders_change() {
     cluster.kill(leader).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     stop.store(true, Ordering::Relaxed);
-    let mut count = 0;
     cluster.restart(leader).await;
+    let written: Vec<_> = writers.join_all().await;
     cluster.until_equal().await;
     let view = cluster.store(leader).view();
-    while let Some(written) = writers.join_next().await {
-        let (acknowledged, unknown) = written.unwrap();
+    let mut count = 0;
+    for (acknowledged, unknown) in written {
         count += acknowledged.len();
         for key in acknowledged {
             assert_eq!(view.get(key.as_bytes()).map(|kv| kv.version), Some(1), "{key}");
