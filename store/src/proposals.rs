@@ -52,6 +52,11 @@ impl Proposals {
         Some(Stamp { proposals: self, _slot: slot, session: self.session, sequence, acknowledged_below })
     }
 
+    /// How many requests are under way.
+    pub(crate) fn under_way(&self) -> u64 {
+        self.state.lock().under_way.len() as u64
+    }
+
     pub(crate) fn close(&self) {
         self.slots.close();
     }
