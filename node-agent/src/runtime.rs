@@ -109,13 +109,13 @@ impl Runtime {
     /// All pods.
     pub fn pods(&self) -> Vec<SandboxStatus> {
         let pods: Vec<_> = self.inner.pods.read().values().cloned().collect();
-        pods.iter().map(|pod| pod.status()).collect()
+        pods.iter().filter(|pod| pod.is_complete()).map(|pod| pod.status()).collect()
     }
 
     /// One pod.
     pub fn pod(&self, uid: &str) -> Option<SandboxStatus> {
         let pod = self.inner.pods.read().get(uid).cloned();
-        pod.map(|pod| pod.status())
+        pod.filter(|pod| pod.is_complete()).map(|pod| pod.status())
     }
 
     /// Sends a signal to the container's first process.

@@ -56,6 +56,11 @@ impl Container {
             .map_err(|error| Refusal::create(format!("log file {}: {error}", setup.log_path.display())))?;
         let io = |error: io::Error| Refusal::create(format!("making a process: {error}"));
         let (ends, pipes) = pipes().map_err(|error| io(error.into()))?;
+        // A program that opens /dev/stdout again does it as its own user.
+        for end in [&ends.stdout, &ends.stderr] {
+            let owner = Some(rustix::fs::Uid::from_raw(plan.identity.uid));
+            rustix::fs::fchown(end, owner, None).map_err(|error| io(error.into()))?;
+        }
         let group = setup.cgroup2.as_deref().map(open_folder).transpose().map_err(|error| io(error.into()))?;
         let flags = libc::CLONE_NEWNS | if setup.private_pid { libc::CLONE_NEWPID } else { 0 };
         let (pid, pidfd) = match sys::clone3(flags, group.as_ref().map(AsFd::as_fd)).map_err(io)? {
@@ -92,9 +97,7 @@ impl Container {
         if !self.runs() {
             return Err(gone());
         }
-        let signal = Signal::from_named_raw(number)
-            .ok_or_else(|| Refusal { failure: Failure::Refused, message: format!("{number} is no signal") })?;
-        rustix::process::pidfd_send_signal(&self.pidfd, signal).map_err(|error| match error {
+        sys::send_signal(self.pidfd.as_fd(), number).map_err(|error| match error {
             rustix::io::Errno::SRCH => gone(),
             error => Refusal { failure: Failure::Refused, message: format!("signal {number}: {error}") },
         })

@@ -5,10 +5,10 @@ use std::{
     fs::File,
     io::Read,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -85,6 +85,7 @@ pub(crate) struct Device {
 pub(crate) struct Bind {
     pub(crate) mount: OwnedFd,
     pub(crate) target: Target,
+    folder: bool,
 }
 
 impl Plan {
@@ -92,6 +93,11 @@ impl Plan {
         let root = overlay(setup)?;
         let identity = identity(setup, root.as_fd())?;
         let env = environment(setup, &identity);
+        let binds = setup.binds.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        for (bind, made) in setup.binds.iter().zip(&binds) {
+            settle(root.as_fd(), &bind.target, made.folder)?;
+        }
+        settle(root.as_fd(), Path::new(&setup.cwd), true)?;
         let strings = [c_strings(&setup.args)?, c_strings(&env)?];
         Ok(Self {
             attach_at: c_string(setup.attach_at.as_os_str().as_bytes())?,
@@ -100,7 +106,7 @@ impl Plan {
             devices: setup.devices.iter().map(device).collect::<Result<_, _>>()?,
             masked: c_strings(&setup.masked_paths)?,
             read_only: c_strings(&setup.read_only_paths)?,
-            binds: setup.binds.iter().map(bind).collect::<Result<_, _>>()?,
+            binds,
             cwd: target(Path::new(&setup.cwd), true)?,
             capabilities: setup.capabilities,
             no_new_privs: setup.no_new_privs,
@@ -137,20 +143,71 @@ fn target(path: &Path, folder: bool) -> Result<Target, Refusal> {
 
 /// Mounts the layers as a file system that is attached nowhere, so a crash leaves nothing to unmount.
 fn overlay(setup: &ContainerSetup) -> Result<OwnedFd, Refusal> {
-    let failed = |what: &str| {
-        let what = format!("mounting the root file system: {what}");
-        move |error: rustix::io::Errno| Refusal::create(format!("{what}: {error}"))
-    };
-    let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("overlay"))?;
+    match overlay_of_paths(setup) {
+        // Kernels before 6.8 do not know the option for one layer.
+        Err((rustix::io::Errno::INVAL, _)) => overlay_of_numbers(setup),
+        result => result,
+    }
+    .map_err(|(error, what)| Refusal::create(format!("mounting the root file system: {what}: {error}")))
+}
+
+/// An error and what was being done.
+type Failed = (rustix::io::Errno, String);
+
+fn new_overlay() -> Result<OwnedFd, Failed> {
+    rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|error| (error, "overlay".to_owned()))
+}
+
+fn set(context: &OwnedFd, key: &str, value: &Path) -> Result<(), Failed> {
+    rustix::mount::fsconfig_set_string(context, key, value)
+        .map_err(|error| (error, format!("{key} {}", value.display())))
+}
+
+fn mounted(context: &OwnedFd) -> Result<OwnedFd, Failed> {
+    rustix::mount::fsconfig_create(context).map_err(|error| (error, "create".to_owned()))?;
+    rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        .map_err(|error| (error, "mount".to_owned()))
+}
+
+fn overlay_of_paths(setup: &ContainerSetup) -> Result<OwnedFd, Failed> {
+    let context = new_overlay()?;
     for layer in &setup.lower {
-        rustix::mount::fsconfig_set_string(&context, "lowerdir+", layer.as_path())
-            .map_err(failed(&format!("layer {}", layer.display())))?;
+        set(&context, "lowerdir+", layer)?;
     }
-    for (key, value) in [("upperdir", &setup.upper), ("workdir", &setup.work)] {
-        rustix::mount::fsconfig_set_string(&context, key, value.as_path()).map_err(failed(key))?;
+    set(&context, "upperdir", &setup.upper)?;
+    set(&context, "workdir", &setup.work)?;
+    mounted(&context)
+}
+
+/// For older kernels, whose option for all layers together takes 255 bytes: every folder is opened, and named by its
+/// number relative to the folder of open files.
+fn overlay_of_numbers(setup: &ContainerSetup) -> Result<OwnedFd, Failed> {
+    let open = |path: &PathBuf| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(|error| (error, path.display().to_string()))
+    };
+    let lower = setup.lower.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let (upper, work) = (open(&setup.upper)?, open(&setup.work)?);
+    let number = |folder: &OwnedFd| folder.as_raw_fd().to_string();
+    let list = lower.iter().map(number).collect::<Vec<_>>().join(":");
+    let context = new_overlay()?;
+    let place = |path: &str| rustix::process::chdir(path).map_err(|error| (error, path.to_owned()));
+    place("/proc/self/fd")?;
+    let result = [("lowerdir", list), ("upperdir", number(&upper)), ("workdir", number(&work))]
+        .iter()
+        .try_for_each(|(key, value)| set(&context, key, Path::new(value)))
+        .and_then(|()| mounted(&context));
+    place("/")?;
+    result
+}
+
+/// Prepares the place of a path in the image. Below the file systems that are made later, the places are made there.
+fn settle(root: BorrowedFd<'_>, path: &Path, folder: bool) -> Result<(), Refusal> {
+    if ["/dev", "/proc", "/sys"].iter().any(|made| path.starts_with(made)) {
+        return Ok(());
     }
-    rustix::mount::fsconfig_create(&context).map_err(failed("create"))?;
-    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed("mount"))
+    let failed = |error| Refusal::create(format!("making {} in the container: {error}", path.display()));
+    root::settle(root, path, folder).map_err(failed)
 }
 
 fn identity(setup: &ContainerSetup, root: BorrowedFd<'_>) -> Result<Identity, Refusal> {
@@ -230,7 +287,7 @@ fn bind(setup: &BindSetup) -> Result<Bind, Refusal> {
     }
     let status = rustix::fs::statat(&mount, "", AtFlags::EMPTY_PATH).map_err(failed)?;
     let folder = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
-    Ok(Bind { mount, target: target(&setup.target, folder)? })
+    Ok(Bind { mount, target: target(&setup.target, folder)?, folder })
 }
 
 #[cfg(test)]
@@ -249,6 +306,43 @@ mod tests {
         check("a", &["PATH=/x:/y"], &["/x/a", "/y/a"]);
         check("a", &["PATH=/x", "PATH=/z:"], &["/z/a", "./a"]);
         assert!(candidates(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn layers_stack_by_path_and_by_number() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = std::env::temp_dir().join(format!("shim-overlay-{}", std::process::id()));
+        let mut setup: ContainerSetup = serde_json::from_value(serde_json::json!({
+            "lower": [], "upper": "", "work": "", "attach_at": "", "read_only_root": false, "args": [], "env": [],
+            "cwd": "/", "user": {"name": "", "gid": null, "non_root": false, "groups": [], "strict_groups": false},
+            "filesystems": [], "devices": [], "masked_paths": [], "read_only_paths": [], "binds": [],
+            "capabilities": 0, "no_new_privs": false, "seccomp": [], "private_pid": true, "oom_score_adj": null,
+            "cgroup2": null, "cgroup_procs": [], "oom_events": null, "log_path": "",
+        }))
+        .unwrap();
+        for (name, mount) in [("paths", overlay_of_paths as fn(&_) -> _), ("numbers", overlay_of_numbers)] {
+            let base = dir.join(name);
+            let folder = |layer: &str| {
+                std::fs::create_dir_all(base.join(layer)).unwrap();
+                base.join(layer)
+            };
+            setup.lower = (0..40).map(|layer| folder(&format!("layer-{layer}"))).collect();
+            (setup.upper, setup.work) = (folder("upper"), folder("work"));
+            std::fs::write(setup.lower[0].join("file"), "top").unwrap();
+            std::fs::write(setup.lower[39].join("file"), "bottom").unwrap();
+            std::fs::write(setup.lower[39].join("deep"), "x").unwrap();
+            let root: OwnedFd = mount(&setup).unwrap();
+            let read = |path: &std::ffi::CStr| {
+                let mut text = String::new();
+                let file = root::open(root.as_fd(), path, OFlags::RDONLY, Links::Follow).unwrap();
+                File::from(file).read_to_string(&mut text).unwrap();
+                text
+            };
+            assert_eq!((read(c"file").as_str(), read(c"/deep").as_str()), ("top", "x"), "by {name}");
+        }
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

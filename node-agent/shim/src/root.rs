@@ -1,11 +1,12 @@
 //! Paths inside a container's root file system.
 //!
 //! The image decides what its symbolic links point to, so no path is ever looked up from the node's root: the kernel
-//! resolves each one inside the container's root, and what was found is then used by descriptor only. Everything here
-//! runs between clone and exec, so it allocates nothing.
+//! resolves each one inside the container's root, and what was found is then used by descriptor only. [`Target::ensure`]
+//! runs between clone and exec, so it allocates nothing; [`settle`] runs before.
 
 use std::{
-    ffi::CString,
+    collections::VecDeque,
+    ffi::{CString, OsStr, OsString},
     os::{
         fd::{BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -14,9 +15,12 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2},
+    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat, statat},
     io::{Errno, Result},
 };
+
+/// As many links as the kernel follows in one path.
+const LINKS_MAX: usize = 40;
 
 /// A path that can be made to exist.
 #[derive(Debug)]
@@ -73,6 +77,59 @@ impl Target {
     }
 }
 
+/// Makes `path` exist where the image's symbolic links say, also where they lead to nothing yet: `/var/run` is a link to
+/// a `/run` that small images do not have. Nothing else may change the root meanwhile, so before it is the container's.
+pub(crate) fn settle(root: BorrowedFd<'_>, path: &Path, folder: bool) -> Result<()> {
+    let mut left: VecDeque<OsString> = parts(path).collect();
+    // Without links, as is the folder that it names.
+    let mut so_far = PathBuf::from("/");
+    let mut links = 0;
+    while let Some(part) = left.pop_front() {
+        if part == ".." {
+            so_far.pop();
+            continue;
+        }
+        let parent = openat2(root, &so_far, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), INSIDE)?;
+        match statat(&parent, &part, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::Symlink => {
+                links += 1;
+                if links > LINKS_MAX {
+                    return Err(Errno::LOOP);
+                }
+                let target = readlinkat(&parent, &part, Vec::new())?;
+                let target = Path::new(OsStr::from_bytes(target.as_bytes()));
+                if target.is_absolute() {
+                    so_far = PathBuf::from("/");
+                }
+                for part in parts(target).rev() {
+                    left.push_front(part);
+                }
+                continue;
+            }
+            Ok(_) => {}
+            Err(Errno::NOENT) if folder || !left.is_empty() => mkdirat(&parent, &part, Mode::from_raw_mode(0o755))?,
+            Err(Errno::NOENT) => {
+                let create = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                openat(&parent, &part, create, Mode::from_raw_mode(0o644))?;
+            }
+            Err(error) => return Err(error),
+        }
+        so_far.push(part);
+    }
+    Ok(())
+}
+
+const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_SYMLINKS);
+
+/// The names in a path, and its `..`.
+fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    })
+}
+
 /// Whether symbolic links of the image are followed (inside the root).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Links {
@@ -119,6 +176,26 @@ mod tests {
         assert!(path.join("run/secrets/token").is_file(), "an absolute link stays inside");
         Target::new(Path::new("/a/b"), true).unwrap().ensure(fd.as_fd(), Links::Follow).unwrap();
         assert!(path.join("a/b").is_dir());
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn links_to_nothing_are_settled_inside_the_root() {
+        let (path, fd) = root();
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, path.join(at)).unwrap();
+        for folder in ["var", "etc"] {
+            std::fs::create_dir(path.join(folder)).unwrap();
+        }
+        link("/run", "var/run");
+        link("../../../run/resolve/stub", "etc/resolv.conf");
+        link("loop", "loop");
+        settle(fd.as_fd(), Path::new("/var/run/secrets/token"), true).unwrap();
+        assert!(path.join("run/secrets/token").is_dir());
+        settle(fd.as_fd(), Path::new("/etc/resolv.conf"), false).unwrap();
+        assert!(path.join("run/resolve/stub").is_file(), "the parent of the root is the root");
+        assert_eq!(settle(fd.as_fd(), Path::new("/loop/x"), true), Err(Errno::LOOP));
+        let target = Target::new(Path::new("/etc/resolv.conf"), false).unwrap();
+        target.ensure(fd.as_fd(), Links::Follow).unwrap();
         std::fs::remove_dir_all(path).unwrap();
     }
 

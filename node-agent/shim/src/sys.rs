@@ -127,6 +127,15 @@ pub(crate) fn install_filter(filter: &[libc::sock_filter]) -> rustix::io::Result
     if result == 0 { Ok(()) } else { Err(rustix::io::Errno::from_raw_os_error(errno())) }
 }
 
+/// Sends a signal by number: unlike the safe wrapper's names, numbers include the real-time signals.
+pub(crate) fn send_signal(process: BorrowedFd<'_>, number: c_int) -> rustix::io::Result<()> {
+    // SAFETY: the descriptor is open; without a siginfo the kernel makes one.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), number, ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if result == 0 { Ok(()) } else { Err(rustix::io::Errno::from_raw_os_error(errno())) }
+}
+
 /// Blocks SIGCHLD and returns a descriptor that is readable when one came.
 pub(crate) fn child_signals() -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised by sigemptyset before use; signalfd returns a new descriptor or -1.

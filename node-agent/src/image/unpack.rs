@@ -153,7 +153,7 @@ impl Layer {
             ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
         )?;
         owner_and_mode(entry, folder.as_fd())?;
-        self.folder_times.insert(path.to_owned(), entry.header().mtime()?);
+        self.folder_times.insert(path.to_owned(), mtime(entry));
         Ok(())
     }
 
@@ -262,11 +262,22 @@ fn times(mtime: u64) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
+/// Fields that some tools leave blank count as zero.
 fn ids(entry: &Entry<'_, impl Read>) -> io::Result<(Option<Uid>, Option<Gid>)> {
-    let number =
-        |id: u64| u32::try_from(id).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "owner out of range"));
-    let (uid, gid) = (number(entry.header().uid()?)?, number(entry.header().gid()?)?);
+    let header = entry.header();
+    let number = |field: &[u8], id: io::Result<u64>| {
+        let blank = field.iter().all(|byte| matches!(byte, 0 | b' '));
+        let id = if blank { 0 } else { id? };
+        u32::try_from(id).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "owner out of range"))
+    };
+    let uid = number(&header.as_old().uid, header.uid())?;
+    let gid = number(&header.as_old().gid, header.gid())?;
     Ok((Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
+}
+
+fn mtime(entry: &Entry<'_, impl Read>) -> u64 {
+    // A time that cannot be read is no reason to refuse an image.
+    entry.header().mtime().unwrap_or_default()
 }
 
 /// Owner first: changing it takes away setuid bits and file capabilities.
@@ -292,7 +303,7 @@ fn owner_and_mode(entry: &mut Entry<'_, impl Read>, file: BorrowedFd<'_>) -> io:
 
 fn metadata_of_file(entry: &mut Entry<'_, impl Read>, file: &File) -> io::Result<()> {
     owner_and_mode(entry, file.as_fd())?;
-    Ok(rustix::fs::futimens(file, &times(entry.header().mtime()?))?)
+    Ok(rustix::fs::futimens(file, &times(mtime(entry)))?)
 }
 
 /// Links, nodes and pipes cannot be opened, so they are changed by name; their folder is held, so the name is theirs.
@@ -308,7 +319,7 @@ fn metadata_of_other(
         let mode = Mode::from_raw_mode(entry.header().mode()? & 0o7777);
         rustix::fs::chmodat(parent, name, mode, AtFlags::empty())?;
     }
-    Ok(rustix::fs::utimensat(parent, name, &times(entry.header().mtime()?), AtFlags::SYMLINK_NOFOLLOW)?)
+    Ok(rustix::fs::utimensat(parent, name, &times(mtime(entry)), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub(super) struct Pod {
 struct State {
     /// `None`: lost, or not connected yet.
     shim: Option<Shim>,
+    /// Made, or found again; before that nobody is told of the pod.
+    complete: bool,
     /// Being removed: ends are no news.
     removing: bool,
     containers: BTreeMap<String, Container>,
@@ -44,7 +46,7 @@ struct Container {
 
 impl Pod {
     pub(super) fn new(record: SandboxRecord, dir: PathBuf, group: PathBuf, events: broadcast::Sender<Event>) -> Self {
-        let state = State { shim: None, removing: false, containers: BTreeMap::new() };
+        let state = State { shim: None, complete: false, removing: false, containers: BTreeMap::new() };
         Self { record, dir, group, changes: tokio::sync::Mutex::default(), state: Mutex::new(state), events }
     }
 
@@ -54,6 +56,14 @@ impl Pod {
 
     pub(super) fn connected(&self, shim: Shim) {
         self.state.lock().shim = Some(shim);
+    }
+
+    pub(super) fn complete(&self) {
+        self.state.lock().complete = true;
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.state.lock().complete
     }
 
     pub(super) fn begin_removal(&self) {

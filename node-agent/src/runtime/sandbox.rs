@@ -52,6 +52,7 @@ impl Runtime {
             }
             self.inner.pods.write().remove(&uid);
         }
+        pod.complete();
         drop(changes);
         result
     }
@@ -150,6 +151,7 @@ impl Runtime {
                 Ok(Some(record)) if record.spec.uid == uid => {
                     let pod = self.pod_of(record);
                     self.recover_pod(&pod).await?;
+                    pod.complete();
                     known.extend(pod.ids());
                     self.inner.pods.write().insert(uid, pod);
                 }
