@@ -285,6 +285,7 @@ impl Inner {
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(%error, "consensus did not stop cleanly");
         }
+        self.peers.set_addresses(BTreeMap::new());
         self.wal.close().await;
         self.persistence.close().await;
         let mut servers = std::mem::take(&mut *self.servers.lock());

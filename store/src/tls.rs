@@ -70,6 +70,7 @@ impl ResolvesClientCert for Resolver {
 #[derive(Debug)]
 pub(crate) struct Credentials {
     cluster_id: u64,
+    member_id: u64,
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
     resolver: Arc<Resolver>,
@@ -86,19 +87,15 @@ impl Credentials {
         if roots.is_empty() {
             return Err(bad_authority(&"no certificate in it"));
         }
-        let key = certified_key(&provider, tls)?;
-        let own = key.cert.first().and_then(|certificate| subject(certificate, cluster_id));
-        if own != Some(Subject::Member(member_id)) {
-            let expected = format!("it must carry the URI {}", member_uri(cluster_id, member_id));
-            return Err(unusable("the certificate is not this member's")(&expected));
-        }
+        let key = certified_key(&provider, tls, cluster_id, member_id)?;
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(key)));
-        Ok(Self { cluster_id, provider, roots: Arc::new(roots), resolver })
+        Ok(Self { cluster_id, member_id, provider, roots: Arc::new(roots), resolver })
     }
 
     /// Shows another certificate from the next handshake on.
     pub(crate) fn replace(&self, tls: &Tls) -> Result<(), TlsError> {
-        self.resolver.0.store(Arc::new(certified_key(&self.provider, tls)?));
+        let key = certified_key(&self.provider, tls, self.cluster_id, self.member_id)?;
+        self.resolver.0.store(Arc::new(key));
         Ok(())
     }
 
@@ -141,13 +138,23 @@ impl Credentials {
     }
 }
 
-fn certified_key(provider: &CryptoProvider, tls: &Tls) -> Result<CertifiedKey, TlsError> {
+fn certified_key(
+    provider: &CryptoProvider,
+    tls: &Tls,
+    cluster_id: u64,
+    member_id: u64,
+) -> Result<CertifiedKey, TlsError> {
     let bad_certificate = unusable("the certificate");
     let chain = CertificateDer::pem_slice_iter(tls.cert_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|why| bad_certificate(&why))?;
     let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes()).map_err(|why| unusable("the key")(&why))?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|why| bad_certificate(&why))
+    let key = CertifiedKey::from_der(chain, key, provider).map_err(|why| bad_certificate(&why))?;
+    if key.cert.first().and_then(|certificate| subject(certificate, cluster_id)) != Some(Subject::Member(member_id)) {
+        let expected = format!("it must carry the URI {}", member_uri(cluster_id, member_id));
+        return Err(unusable("the certificate is not this member's")(&expected));
+    }
+    Ok(key)
 }
 
 fn member_uri(cluster_id: u64, member_id: u64) -> String {

@@ -22,7 +22,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(crate) const CLUSTER: u64 = 0xC1;
 
@@ -59,6 +59,19 @@ impl Authority {
 
     /// Whether somebody with this certificate is let in: a port that is not for them closes the connection.
     pub(crate) async fn connects(&self, tls: &Tls, address: SocketAddr) -> bool {
+        let Ok(mut stream) = self.connect(tls, address).await else { return false };
+        // The server answers in HTTP/2, once it has let the connection in.
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.is_ok()
+            && stream.read_u8().await.is_ok()
+    }
+
+    /// The certificate shown at an address.
+    pub(crate) async fn certificate_of(&self, address: SocketAddr) -> Vec<u8> {
+        let stream = self.connect(&self.client("looks"), address).await.unwrap();
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    }
+
+    async fn connect(&self, tls: &Tls, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         let chain = vec![CertificateDer::from_pem_slice(tls.cert_pem.as_bytes()).unwrap()];
@@ -71,12 +84,8 @@ impl Authority {
             .with_client_auth_cert(chain, key)
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let stream = TcpStream::connect(address).await.unwrap();
-        let name = ServerName::from(address.ip());
-        let Ok(mut stream) = TlsConnector::from(Arc::new(config)).connect(name, stream).await else { return false };
-        // The server speaks first in HTTP/2, once it has let the connection in.
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.is_ok()
-            && stream.read_u8().await.is_ok()
+        let stream = TcpStream::connect(address).await?;
+        TlsConnector::from(Arc::new(config)).connect(ServerName::from(address.ip()), stream).await
     }
 
     pub(crate) fn member(&self, id: u64) -> Tls {

@@ -76,3 +76,29 @@ async fn a_lease_ends_unless_it_is_renewed() {
     store.lease_revoke(kept).await.unwrap();
     assert!(store.leases().await.unwrap().leases.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_replaced_while_it_runs() {
+    let mut cluster = Cluster::new();
+    cluster.init().await;
+    let store = cluster.store(1);
+    assert!(store.replace_certificate(&cluster.authority.member(2)).is_err(), "another member's");
+    let before = cluster.authority.certificate_of(cluster.nodes[&1].config.client_listen).await;
+    store.replace_certificate(&cluster.authority.member(1)).unwrap();
+    assert_ne!(cluster.authority.certificate_of(cluster.nodes[&1].config.client_listen).await, before);
+    put(store, "still", "here").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_have_the_names_dashboards_expect() {
+    let mut cluster = Cluster::new();
+    cluster.init().await;
+    let mut registry = prometheus_client::registry::Registry::default();
+    cluster.store(1).register_metrics(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    for line in ["etcd_server_has_leader 1", "etcd_server_is_leader 1", "etcd_server_proposals_applied_total"] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    assert!(text.contains("etcd_disk_wal_fsync_duration_seconds_bucket"), "{text}");
+}
