@@ -166,4 +166,19 @@ mod tests {
         assert_eq!(lines[2], "c 1:3 rwm");
         assert_eq!(lines[10], "c 136:* rwm");
     }
+
+    #[test]
+    fn the_kernel_takes_the_program_and_obeys_it() {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let unified = mounts.lines().find(|line| line.contains(" - cgroup2 ")).and_then(|line| line.split(' ').nth(4));
+        let Some(unified) = unified.filter(|_| rustix::process::geteuid().is_root()) else { return };
+        let group = Path::new(unified).join(format!("kontiki-test-devices-{}", std::process::id()));
+        fs::create_dir(&group).unwrap();
+        limit(&group, DeviceAccess::Container, Version::V2).unwrap();
+        let script = "echo $$ > \"$0/cgroup.procs\"; : < /dev/zero || exit 1; if (: < /dev/kmsg); then exit 2; fi";
+        let output = std::process::Command::new("sh").args(["-c", script]).arg(&group).output().unwrap();
+        fs::remove_dir(&group).unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not permitted"), "{output:?}");
+    }
 }

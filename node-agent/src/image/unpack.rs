@@ -247,13 +247,17 @@ fn link_name(entry: &Entry<'_, impl Read>) -> io::Result<PathBuf> {
 
 fn make_node(entry: &Entry<'_, impl Read>, parent: BorrowedFd<'_>, name: &OsStr, kind: EntryType) -> io::Result<()> {
     let header = entry.header();
-    let (major, minor) = (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
-    let kind = match kind {
-        EntryType::Char => FileType::CharacterDevice,
-        EntryType::Block => FileType::BlockDevice,
-        _ => FileType::Fifo,
+    let number = || {
+        Ok::<_, io::Error>(rustix::fs::makedev(
+            header.device_major()?.unwrap_or(0),
+            header.device_minor()?.unwrap_or(0),
+        ))
     };
-    let number = if kind == FileType::Fifo { 0 } else { rustix::fs::makedev(major, minor) };
+    let (kind, number) = match kind {
+        EntryType::Char => (FileType::CharacterDevice, number()?),
+        EntryType::Block => (FileType::BlockDevice, number()?),
+        _ => (FileType::Fifo, 0),
+    };
     Ok(mknodat(parent, name, kind, Mode::from_raw_mode(0o600), number)?)
 }
 
