@@ -27,6 +27,7 @@ use crate::{connection, tls};
 
 /// How long a request waits for any master to be ready.
 const WAIT_FOR_MASTER: Duration = Duration::from_secs(10);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Each attempt needs a master that looked ready; more failures in a row than this are not bad luck.
 const ATTEMPTS_MAX: usize = 8;
@@ -93,7 +94,14 @@ impl Balancer {
         loop {
             attempts += 1;
             let choice = self.masters.pick(deadline).await?;
-            let Some(mut sender) = self.connection(&choice).await else { continue };
+            let Some(mut sender) = self.connection(&choice).await else {
+                if Instant::now() >= deadline {
+                    return Err(self.masters.none().into());
+                }
+                // It answers probes and takes no connection: not in a tight loop.
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+                continue;
+            };
             let repeat = if is_read(request.method()) { copy(&request) } else { None };
             let mut failure = match sender.try_send_request(request).await {
                 Ok(response) => return Ok(response),

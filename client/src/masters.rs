@@ -1,8 +1,9 @@
 //! The masters of a cluster, and which of them answers.
 //!
 //! Every master is asked `GET /readyz` over TLS each 200 ms. One that gives no answer twice is *dead*: everything that
-//! hangs on it is cut ([`Choice::life`]). One that answers but is not ready gets nothing new while another is ready, and
-//! is cut only when that lasts, so that a graceful stop may finish what it holds.
+//! hangs on it is cut ([`Choice::life`]) as soon as there is another to turn to; when none answers, it may be this machine
+//! that stands still, and cutting would help nobody. One that answers but is not ready gets nothing new while another is
+//! ready, and is cut only when that lasts, so that a graceful stop may finish what it holds.
 //! The set is learned from the EndpointSlice `default/kubernetes`; the addresses given at the start are kept forever, so
 //! that a cluster that shrank and grew again is found.
 //!
@@ -29,8 +30,8 @@ mod learn;
 /// The name every API server certificate carries.
 pub const SERVER_NAME: &str = "kubernetes";
 const PROBE_PERIOD: Duration = Duration::from_millis(200);
-/// A healthy master on a busy machine answers within some ten milliseconds.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(300);
+/// A healthy master answers within a millisecond, on a crowded machine within some hundred.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 const FAILURES_UNTIL_DEAD: u32 = 2;
 /// After this long without readiness, and with another master ready, a master is cut off although it answers.
 const UNREADY_UNTIL_CUT: Duration = Duration::from_secs(2);
@@ -46,7 +47,7 @@ pub enum Health {
     Unready,
     /// A connection broke or a probe failed once: nothing new goes there until the next probe.
     Suspect,
-    /// Two probes in a row got no answer.
+    /// At least two probes in a row got no answer.
     Dead,
 }
 
@@ -92,6 +93,8 @@ struct Master {
     health: Health,
     failures: u32,
     unready_since: Option<Instant>,
+    /// What hung on it when it was found dead has been cut.
+    was_cut: bool,
     life: CancellationToken,
     /// Ends the probing of a master that left.
     removed: CancellationToken,
@@ -260,7 +263,7 @@ impl Masters {
         self.shared.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    fn none(&self) -> NoMaster {
+    pub(crate) fn none(&self) -> NoMaster {
         let tried: Vec<_> = self.list().into_iter().map(|(address, health)| format!("{address} {health:?}")).collect();
         NoMaster { tried: tried.join(", ") }
     }
@@ -303,6 +306,7 @@ impl Master {
             health: Health::Unknown,
             failures: 0,
             unready_since: None,
+            was_cut: false,
             life: CancellationToken::new(),
             removed: CancellationToken::new(),
             probe_now: Arc::new(Notify::new()),
@@ -314,7 +318,8 @@ impl Master {
             None => {
                 self.failures += 1;
                 self.health = if self.failures < FAILURES_UNTIL_DEAD { Health::Suspect } else { Health::Dead };
-                if self.failures == FAILURES_UNTIL_DEAD {
+                if self.health == Health::Dead && another_ready && !self.was_cut {
+                    self.was_cut = true;
                     self.cut();
                 }
                 return self.failures < FAILURES_UNTIL_DEAD;
@@ -329,6 +334,7 @@ impl Master {
             }
         }
         self.failures = 0;
+        self.was_cut = false;
         self.health = health.unwrap_or(Health::Unknown);
         false
     }
@@ -369,6 +375,7 @@ mod tests {
         check("rxx", true, (Health::Dead, 1));
         check("rxxxxx", true, (Health::Dead, 1));
         check("rxxrxx", true, (Health::Dead, 2));
+        check("rxxxxx", false, (Health::Dead, 0));
     }
 
     #[tokio::test]

@@ -1,0 +1,80 @@
+//! Controllers and scheduler together on a real API server over a real store, in one process.
+//!
+//! Only the nodes are played: objects, leases, and a kubelet that starts every pod at once and ends those it is told to.
+
+#[cfg(test)]
+mod fixture;
+
+#[cfg(test)]
+mod stories {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use crate::fixture::{Fixture, NODE_GRACE_LONG};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_deployment_runs_rolls_scales_and_leaves_nothing_behind() {
+        let cluster = Fixture::start(NODE_GRACE_LONG, &["n1", "n2"]).await;
+        cluster.deploy("web", 4, "image:1").await;
+        cluster.rolled_out("web", 4, "image:1").await;
+        let on_first = cluster.pods_on("n1").await;
+        assert_eq!(on_first, 2, "the pods spread over both nodes");
+        cluster.set_image("web", "image:2").await;
+        cluster.rolled_out("web", 4, "image:2").await;
+        cluster.scale("web", 6).await;
+        cluster.rolled_out("web", 6, "image:2").await;
+        cluster.delete("/apis/apps/v1/namespaces/default/deployments/web").await;
+        cluster.none_left("/api/v1/namespaces/default/pods").await;
+        cluster.none_left("/apis/apps/v1/namespaces/default/replicasets").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_idle_cluster_writes_nothing() {
+        let cluster = Fixture::start(NODE_GRACE_LONG, &["n1"]).await;
+        for n in 0..20 {
+            cluster.deploy(&format!("web-{n}"), 1, "image:1").await;
+        }
+        for n in 0..20 {
+            cluster.rolled_out(&format!("web-{n}"), 1, "image:1").await;
+        }
+        cluster.quiet_for(Duration::from_secs(3)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_namespace_is_emptied_and_goes() {
+        let cluster = Fixture::start(NODE_GRACE_LONG, &["n1"]).await;
+        cluster.post("/api/v1/namespaces", &json!({"metadata": {"name": "team"}})).await;
+        cluster.exists("/api/v1/namespaces/team/serviceaccounts/default").await;
+        cluster.exists("/api/v1/namespaces/team/configmaps/kube-root-ca.crt").await;
+        cluster.post("/api/v1/namespaces/team/configmaps", &json!({"metadata": {"name": "a"}})).await;
+        cluster.delete("/api/v1/namespaces/team").await;
+        cluster.gone("/api/v1/namespaces/team").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pods_of_a_silent_node_are_replaced_elsewhere() {
+        let cluster = Fixture::start(Duration::from_secs(2), &["n1", "n2"]).await;
+        cluster.deploy("web", 4, "image:1").await;
+        cluster.rolled_out("web", 4, "image:1").await;
+        cluster.silence("n1").await;
+        cluster.tainted("n1", "node.kubernetes.io/unreachable").await;
+        cluster.emptied("n1").await;
+        cluster.rolled_out("web", 4, "image:1").await;
+        assert_eq!(cluster.pods_on("n2").await, 4);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_node_gets_its_own_addresses() {
+        let names: Vec<String> = (0..8).map(|n| format!("n{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let cluster = Fixture::start(NODE_GRACE_LONG, &names).await;
+        let mut cidrs = Vec::new();
+        for name in names {
+            cidrs.push(cluster.pod_cidr(name).await);
+        }
+        cidrs.sort();
+        cidrs.dedup();
+        assert_eq!(cidrs.len(), 8, "{cidrs:?}");
+    }
+}
