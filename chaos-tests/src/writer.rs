@@ -31,7 +31,7 @@ use tonic::transport::Channel;
 /// The pause between two writes: 250 a second.
 const PERIOD: Duration = Duration::from_millis(4);
 /// How long a client waits for one answer before it asks elsewhere.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1000);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// What a writer did.
 #[derive(Debug, Default)]
