@@ -47,7 +47,7 @@ pub(crate) async fn run(args: AgentArgs) -> Result<()> {
         run_dir: args.dir.join("run"),
         log_dir: args.dir.join("log"),
         images_dir: args.images.clone().unwrap_or_else(|| args.dir.join("images")),
-        cgroup_root: args.cgroup_root.clone().into(),
+        cgroup_root: args.cgroup_root.clone(),
         client: kube,
         tls: node_agent::ServerTls {
             certificate: serving.cert.into_bytes(),

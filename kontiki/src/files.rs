@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 /// Writes `content` to `path` with these permissions: after a crash the file has the old content or the new one, whole.
-pub fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+pub(crate) fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let beside = path.with_added_extension("new");
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
@@ -27,7 +27,7 @@ pub fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<()> {
 }
 
 /// Makes a folder that only its owner may enter.
-pub fn private_folder(path: &Path) -> Result<()> {
+pub(crate) fn private_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path)
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o700)))
         .with_context(|| format!("cannot make the folder {}", path.display()))

@@ -94,6 +94,7 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     }
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
+        () = store.stopped() => Err(anyhow::anyhow!("the store has stopped: its log says why")),
         Some(ended) = tasks.join_next() => ended.map_err(anyhow::Error::from).flatten(),
     };
     stop.cancel();

@@ -8,7 +8,6 @@ use std::{fmt, str::FromStr};
 use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
-    constant_time,
     digest::{SHA256, digest},
     rand::{SecureRandom, SystemRandom},
 };
@@ -20,7 +19,7 @@ const PREFIX: &str = "kontiki1";
 /// What a token lets its holder join as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub(crate) enum Role {
     /// A master: receives the authorities' keys.
     Master,
     /// A node: receives a certificate for `system:node:<name>`.
@@ -29,30 +28,30 @@ pub enum Role {
 
 /// A token as its holder has it. Its text is a secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// SHA-256 of the cluster authority's certificate (DER), base64url.
-    pub authority_hash: String,
+    pub(crate) authority_hash: String,
     /// Names the record.
-    pub id: String,
+    pub(crate) id: String,
     secret: String,
 }
 
 /// A token as the store keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Record {
+pub(crate) struct Record {
     /// SHA-256 of the secret, base64url.
-    pub secret_hash: String,
+    pub(crate) secret_hash: String,
     /// What it is good for.
-    pub role: Role,
+    pub(crate) role: Role,
     /// Unix seconds after which it is refused.
-    pub expires: u64,
+    pub(crate) expires: u64,
     /// How many more machines may join with it.
-    pub uses_left: u32,
+    pub(crate) uses_left: u32,
 }
 
 impl Token {
     /// A new token for the cluster with this authority, and its record.
-    pub fn generate(authority_pem: &str, role: Role, expires: u64, uses: u32) -> Result<(Self, Record)> {
+    pub(crate) fn generate(authority_pem: &str, role: Role, expires: u64, uses: u32) -> Result<(Self, Record)> {
         let token =
             Self { authority_hash: authority_hash(authority_pem)?, id: random_text(6)?, secret: random_text(24)? };
         let record = Record { secret_hash: hash(token.secret.as_bytes()), role, expires, uses_left: uses };
@@ -60,12 +59,10 @@ impl Token {
     }
 
     /// Whether this token is the record's, at this time and for this role; the error is what the joining machine is told.
-    pub fn check(&self, record: &Record, role: Role, now: u64) -> Result<()> {
-        let same = constant_time::verify_slices_are_equal(
-            hash(self.secret.as_bytes()).as_bytes(),
-            record.secret_hash.as_bytes(),
-        );
-        ensure!(same.is_ok(), "the token is not known here: make a new one with `kontiki token create` on a master");
+    pub(crate) fn check(&self, record: &Record, role: Role, now: u64) -> Result<()> {
+        // Hashes are compared, so how long it takes tells nothing about the secret.
+        let same = hash(self.secret.as_bytes()) == record.secret_hash;
+        ensure!(same, "the token is not known here: make a new one with `kontiki token create` on a master");
         ensure!(record.role == role, "the token is for a {:?}, not for a {role:?}", record.role);
         ensure!(now < record.expires, "the token has expired: make a new one with `kontiki token create` on a master");
         ensure!(record.uses_left > 0, "the token is used up: make a new one with `kontiki token create` on a master");
@@ -106,13 +103,13 @@ impl FromStr for Token {
 }
 
 /// SHA-256 of an authority's certificate (DER), base64url.
-pub fn authority_hash(authority_pem: &str) -> Result<String> {
+pub(crate) fn authority_hash(authority_pem: &str) -> Result<String> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(authority_pem.as_bytes()).context("the authority is not PEM")?;
     Ok(certificate_hash(&pem.contents))
 }
 
 /// SHA-256 of a certificate (DER), base64url.
-pub fn certificate_hash(der: &[u8]) -> String {
+pub(crate) fn certificate_hash(der: &[u8]) -> String {
     hash(der)
 }
 
