@@ -146,6 +146,7 @@ fn print_env() -> Result<(), String> {
     Ok(())
 }
 
+#[allow(clippy::disallowed_methods, reason = "doing nothing is the purpose")]
 fn wait(seconds: u64) {
     signals::end_on_term();
     println!("waiting");
@@ -153,6 +154,7 @@ fn wait(seconds: u64) {
 }
 
 /// As the first process of a container, one without a handler is not ended by SIGTERM.
+#[allow(clippy::disallowed_methods, reason = "doing nothing is the purpose")]
 fn ignore_term() -> Result<(), String> {
     println!("waiting");
     loop {

@@ -41,7 +41,7 @@ pub(crate) struct Server {
 }
 
 /// What a descriptor in the poll set stands for.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Listener,
     Children,
@@ -81,10 +81,12 @@ impl Server {
         }
     }
 
-    /// Waits until something is ready. Clients come last and in falling order, since serving one may remove it.
+    /// Waits until something is ready. What is ready is named by index, so the order matters: streams before clients,
+    /// which may take containers away; clients in falling order, since serving one may remove it; ended processes and
+    /// new clients last, since both change the list of clients.
     fn wait(&self) -> Result<Vec<Source>, Errno> {
-        let mut sources = vec![Source::Listener];
-        let mut set = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        let mut sources = Vec::new();
+        let mut set = Vec::new();
         for (index, container) in self.containers.iter().enumerate() {
             for (stream, pipe) in container.streams.iter().enumerate() {
                 if let Some(pipe) = &pipe.pipe {
@@ -93,24 +95,20 @@ impl Server {
                 }
             }
         }
-        sources.push(Source::Children);
-        set.push(PollFd::new(&self.child_signals, PollFlags::IN));
         for (index, client) in self.clients.iter().enumerate().rev() {
             sources.push(Source::Client(index));
             set.push(PollFd::new(client, PollFlags::IN));
+        }
+        for (source, descriptor) in [(Source::Children, &self.child_signals), (Source::Listener, &self.listener)] {
+            sources.push(source);
+            set.push(PollFd::new(descriptor, PollFlags::IN));
         }
         match rustix::event::poll(&mut set, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
-        let ready = set.iter().map(|entry| !entry.revents().is_empty());
-        let mut ready: Vec<_> =
-            sources.into_iter().zip(ready).filter_map(|(source, ready)| ready.then_some(source)).collect();
-        // A new client gets a new index, so it may not come before the old ones are served.
-        if matches!(ready.first(), Some(Source::Listener)) {
-            ready.rotate_left(1);
-        }
-        Ok(ready)
+        let ready = sources.into_iter().zip(&set).filter(|(_, entry)| !entry.revents().is_empty());
+        Ok(ready.map(|(source, _)| source).collect())
     }
 
     fn accept(&mut self) {
@@ -265,4 +263,32 @@ fn receive(client: &OwnedFd, buffer: &mut [u8]) -> Result<Option<(usize, Option<
         return Err(Errno::MSGSIZE);
     }
     Ok((received.bytes > 0).then_some((received.bytes, file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketType, socketpair};
+
+    use super::*;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::NONBLOCK, None).unwrap()
+    }
+
+    #[test]
+    fn what_changes_the_list_of_clients_comes_after_the_clients() {
+        let ((listener, connecting), (signals, child)) = (pair(), pair());
+        let ((old, gone), (new, agent)) = (pair(), pair());
+        for ready in [&connecting, &child, &agent] {
+            rustix::net::send(ready, b"x", SendFlags::empty()).unwrap();
+        }
+        let mut server = Server::new(listener, signals, "/nowhere".into());
+        server.clients = vec![old, new];
+        drop(gone);
+        let order = [Source::Client(1), Source::Client(0), Source::Children, Source::Listener];
+        assert_eq!(server.wait().unwrap(), order);
+        // The first sent no request, the second is gone: both are cut off, and no index points beyond the list.
+        assert!(server.serve(1) == Flow::Continue && server.serve(0) == Flow::Continue);
+        assert!(server.clients.is_empty());
+    }
 }
