@@ -1,3 +1,5 @@
+//! The balancer over real TLS: requests stick to a master, move when it dies, and streams to a frozen one are cut.
+
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! The byte-moving proxy: a connection reaches a living master, and is cut when its master dies.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

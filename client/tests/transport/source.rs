@@ -1,3 +1,5 @@
+//! List and watch through a client: pages, resuming, and beginning anew after 410.
+
 use std::sync::Arc;
 use std::time::Duration;
 

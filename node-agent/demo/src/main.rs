@@ -208,27 +208,18 @@ fn spin(seconds: u64) {
     }
 }
 
-/// The one thing the standard library lacks: a process that is number 1 must ask for its signals.
+/// A process that is number 1 is not ended by a signal it did not ask for.
 mod signals {
-    #![allow(unsafe_code, reason = "two functions of the C library, and no crate for them in a demo")]
-
-    use std::ffi::c_int;
-
-    const SIGTERM: c_int = 15;
-
-    unsafe extern "C" {
-        fn signal(number: c_int, handler: extern "C" fn(c_int)) -> usize;
-        fn _exit(code: c_int) -> !;
-    }
-
-    extern "C" fn end(_: c_int) {
-        // SAFETY: _exit is async-signal-safe.
-        unsafe { _exit(0) }
-    }
+    use signal_hook::{consts::SIGTERM, iterator::Signals};
 
     /// Ends the process at once, successfully, when it is asked to.
     pub(crate) fn end_on_term() {
-        // SAFETY: the handler only calls an async-signal-safe function.
-        unsafe { signal(SIGTERM, end) };
+        match Signals::new([SIGTERM]) {
+            Ok(mut signals) => drop(std::thread::spawn(move || {
+                signals.forever().next();
+                std::process::exit(0)
+            })),
+            Err(error) => eprintln!("SIGTERM cannot be awaited: {error}"),
+        }
     }
 }

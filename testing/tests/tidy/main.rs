@@ -79,13 +79,15 @@ fn ring_is_the_only_crypto_provider() {
 
 #[test]
 fn every_file_says_what_it_is_for_and_can_be_read_in_one_sitting() {
+    // Tests may be as long as their stories.
+    let is_test = |name: &Path| name.ends_with("tests.rs") || name.components().any(|part| part.as_os_str() == "tests");
     let mut offences = Vec::new();
     for (name, text) in sources() {
         let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
-        if lines > FILE_LINES_MAX {
+        if lines > FILE_LINES_MAX && !is_test(&name) {
             offences.push(format!("{}: {lines} lines before its tests", name.display()));
         }
-        if !text.starts_with("//!") {
+        if !text.starts_with("//!") && !name.ends_with("tests.rs") {
             offences.push(format!("{}: does not begin with //!", name.display()));
         }
     }
