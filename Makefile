@@ -26,6 +26,7 @@ build:
 test: lint ## Every test. Needs root: hosts are network namespaces.
 	@tools/bootstrap test
 	cargo test --workspace --locked --no-run
+	cargo test --locked --manifest-path node-agent/shim/Cargo.toml --target-dir target/shim
 	cargo test --workspace --locked --lib --bins
 	cargo test --workspace --locked --test '*'
 

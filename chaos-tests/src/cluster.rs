@@ -136,6 +136,22 @@ impl Cluster {
         succeed(Command::new("ip").args(["-n", &fabric, "link", "set", &format!("p-{host}"), state]));
     }
 
+    /// When masters said `message` in their logs, in order.
+    pub fn said(&self, message: &str) -> Vec<jiff::Timestamp> {
+        let wanted = format!("\"message\":\"{message}\"");
+        let mut times = Vec::new();
+        for (master, _) in self.masters() {
+            let log = fs::read_to_string(self.dir().join("hosts").join(master).join("server.log")).unwrap_or_default();
+            for line in log.lines().filter(|line| line.contains(&wanted)) {
+                let entry: Value = serde_json::from_str(line).expect("a line of the log is JSON");
+                times
+                    .push(entry["timestamp"].as_str().and_then(|time| time.parse().ok()).expect("a line has its time"));
+            }
+        }
+        times.sort();
+        times
+    }
+
     /// What every process wrote, for a failed test's message.
     pub fn logs(&self) -> String {
         let mut text = String::new();

@@ -118,6 +118,7 @@ pub(crate) async fn run(store: Weak<Inner>) {
         if Instant::now() < not_before || !(alone || store.election.is_due(timing, rank)) {
             continue;
         }
+        tracing::info!(rank, voters, "stands for election");
         // Whoever is alone has nobody to ask beforehand.
         if let Err(error) = store.raft.trigger().elect(!alone).await {
             tracing::debug!(%error, "cannot stand for election");

@@ -41,6 +41,9 @@ pub(crate) async fn follow(
             let acting = leads && applied.borrow_and_update().term == term;
             Leadership { term, leader: server.current_leader, acting }
         };
+        if now.acting && !leadership.borrow().acting {
+            tracing::info!(term = now.term, "leads");
+        }
         leadership.send_if_modified(|before| std::mem::replace(before, now) != now);
         let waits_for_own_entry = now.leader == Some(*raft.node_id()) && !now.acting;
         tokio::select! {

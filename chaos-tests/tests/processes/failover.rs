@@ -48,6 +48,14 @@ fn five_leaders_cut_from_the_network_lose_no_acknowledged_write() {
     lose_leaders("cut off", 5, Cluster::cut, Cluster::mend);
 }
 
+/// One loss of a leader: from the moment of the fault until the writers went on.
+struct Loss {
+    from: Instant,
+    to: Instant,
+    /// `from`, on the clock that logs are written by.
+    clock: jiff::Timestamp,
+}
+
 /// Loses the leader `rounds` times, heals after each loss, and checks what the writers were told against what is there.
 fn lose_leaders(how: &str, rounds: usize, lose: impl Fn(&Cluster, &str), heal: impl Fn(&Cluster, &str)) {
     let cluster = Cluster::up(program(), &["--workers", "0"]);
@@ -58,16 +66,17 @@ fn lose_leaders(how: &str, rounds: usize, lose: impl Fn(&Cluster, &str), heal: i
     let mut losses = Vec::new();
     for _ in 0..rounds {
         let leader = cluster.leader();
-        let lost = Instant::now();
+        let (lost, clock) = (Instant::now(), jiff::Timestamp::now());
         lose(&cluster, &leader);
         goes_on(&etcd, &api);
-        losses.push((lost, Instant::now()));
+        losses.push(Loss { from: lost, to: Instant::now(), clock });
         heal(&cluster, &leader);
         all_serve(&cluster);
     }
     let (etcd, api) = (etcd.finish(), api.finish());
     report(how, "etcd port", &etcd, &losses);
     report(how, "kubeconfig", &api, &losses);
+    explain(how, &cluster, &etcd, &losses);
     let keys = cluster.etcdctl(&["get", "--prefix", "/chaos/", "--keys-only"]);
     all_there(&etcd, |name| keys.contains(&format!("/chaos/{name}\n")));
     let names = cluster.kubectl("kubectl").ok("get configmaps -o name");
@@ -110,8 +119,8 @@ fn same_revision_everywhere(cluster: &Cluster) {
     });
 }
 
-fn report(how: &str, client: &str, history: &History, losses: &[(Instant, Instant)]) {
-    let mut gaps: Vec<Duration> = losses.iter().map(|(from, to)| history.longest_gap(*from, *to).1).collect();
+fn report(how: &str, client: &str, history: &History, losses: &[Loss]) {
+    let mut gaps: Vec<Duration> = losses.iter().map(|loss| history.longest_gap(loss.from, loss.to).1).collect();
     let listed: Vec<String> = gaps.iter().map(|gap| format!("{:.2}", gap.as_secs_f64())).collect();
     gaps.sort();
     let (median, worst) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
@@ -124,4 +133,23 @@ fn report(how: &str, client: &str, history: &History, losses: &[(Instant, Instan
         history.unknown
     );
     assert!(worst < GAP_MAX, "the longest gap was {worst:?}");
+}
+
+/// Says what each gap was spent on: until a member stood for election, until one led, until the next write.
+fn explain(how: &str, cluster: &Cluster, history: &History, losses: &[Loss]) {
+    let (stood, led) = (cluster.said("stands for election"), cluster.said("leads"));
+    for loss in losses {
+        let (began, gap) = history.longest_gap(loss.from, loss.to);
+        let written = (began + gap - loss.from).as_secs_f64();
+        let after = |times: &[jiff::Timestamp]| {
+            let first = times.iter().find(|time| **time > loss.clock);
+            first.map(|time| time.duration_since(loss.clock).as_secs_f64())
+        };
+        let (Some(stood), Some(led)) = (after(&stood), after(&led)) else { continue };
+        eprintln!(
+            "  leader {how}: detect {stood:.2} s, elect {:.2} s, first write {:.2} s",
+            led - stood,
+            written - led
+        );
+    }
 }
