@@ -210,16 +210,14 @@ fn spin(seconds: u64) {
 
 /// A process that is number 1 is not ended by a signal it did not ask for.
 mod signals {
-    use signal_hook::{consts::SIGTERM, iterator::Signals};
+    use std::sync::{Arc, atomic::AtomicBool};
+
+    use signal_hook::{consts::SIGTERM, flag::register_conditional_shutdown};
 
     /// Ends the process at once, successfully, when it is asked to.
     pub(crate) fn end_on_term() {
-        match Signals::new([SIGTERM]) {
-            Ok(mut signals) => drop(std::thread::spawn(move || {
-                signals.forever().next();
-                std::process::exit(0)
-            })),
-            Err(error) => eprintln!("SIGTERM cannot be awaited: {error}"),
+        if let Err(error) = register_conditional_shutdown(SIGTERM, 0, Arc::new(AtomicBool::new(true))) {
+            eprintln!("SIGTERM cannot be awaited: {error}");
         }
     }
 }
