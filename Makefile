@@ -4,6 +4,12 @@ SHELL := /bin/bash
 # Where rustup puts cargo, also when it was installed a moment ago.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 KONTIKI := target/release/kontiki
+# Building needs no root; network namespaces do.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+ifneq ($(SUDO),)
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := sudo -E
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER := sudo -E
+endif
 # The tool that checks licences and banned crates; built once, kept beside the build.
 DENY := target/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
@@ -11,19 +17,19 @@ DENY_VERSION := 0.20.2
 .PHONY: up down status test lint bench build
 
 up: build ## Start three masters and two workers on this machine.
-	@$(KONTIKI) up
+	@$(SUDO) $(KONTIKI) up
 
 down: build ## End them; nothing is left behind.
-	@$(KONTIKI) down
+	@$(SUDO) $(KONTIKI) down
 
 status: build ## Masters, nodes and pods in one table.
-	@$(KONTIKI) status
+	@$(SUDO) $(KONTIKI) status
 
 build:
 	@tools/bootstrap build
 	@cargo build --release --locked --quiet
 
-test: lint ## Every test. Needs root: hosts are network namespaces.
+test: lint ## Every test; asks for root where hosts are network namespaces.
 	@tools/bootstrap test
 	cargo test --workspace --locked --no-run
 	cargo test --locked --manifest-path node-agent/shim/Cargo.toml --target-dir target/shim
@@ -37,6 +43,7 @@ lint: ## Format, clippy, licences; the tidy tests are among the tests.
 	@test -x $(DENY) || cargo install --quiet --locked --version $(DENY_VERSION) --root target/tools --target-dir target/tools/build cargo-deny
 	$(DENY) check licenses bans sources
 
-bench: build ## Figures beside etcd and beside the ceilings, as in docs/explanation/performance.md.
+bench: ## Figures beside etcd and beside the ceilings, as in docs/explanation/performance.md.
 	@tools/bootstrap bench
-	@cargo run --release --locked --quiet -p chaos-tests --bin kontiki-bench
+	@cargo build --release --locked --quiet -p kontiki -p chaos-tests --bins
+	@$(SUDO) target/release/kontiki-bench

@@ -157,6 +157,7 @@ impl Up {
         }
         let address = ([127, 0, 0, 1], self.cluster.proxy_port).into();
         credential::ensure_proxy(&self.cluster.dir, address).await?;
+        output::hand_over(&self.cluster)?;
         say(&output::greeting(&self.cluster, self.start.elapsed()));
         Ok(())
     }

@@ -41,6 +41,23 @@ pub(super) fn write(cluster: &Cluster) -> Result<()> {
     files::write_durably(&cluster.dir.join("etcdctl.env"), variables.as_bytes(), 0o600)
 }
 
+/// Gives the files that are for the user to whoever called `sudo`: kubectl and etcdctl need no root. The hosts' folders stay
+/// root's own.
+pub(super) fn hand_over(cluster: &Cluster) -> Result<()> {
+    let id = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    let (Some(user), Some(group)) = (id("SUDO_UID"), id("SUDO_GID")) else { return Ok(()) };
+    let mut paths = vec![cluster.dir.clone()];
+    for folder in [cluster.dir.clone(), cluster.dir.join("etcd")] {
+        let entries = std::fs::read_dir(&folder)?.collect::<std::io::Result<Vec<_>>>()?;
+        paths.extend(entries.into_iter().map(|entry| entry.path()).filter(|path| !path.ends_with("hosts")));
+    }
+    for path in paths {
+        let done = std::os::unix::fs::lchown(&path, Some(user), Some(group));
+        done.with_context(|| format!("cannot give {} to its user", path.display()))?;
+    }
+    Ok(())
+}
+
 /// How long it took, where the kubeconfig is, and three next commands.
 pub(super) fn greeting(cluster: &Cluster, took: Duration) -> String {
     let kubeconfig = cluster.dir.join("kubeconfig");
