@@ -18,6 +18,9 @@ use tonic::transport::Channel;
 /// Keys are drawn from this many, at random, 8 bytes each.
 const KEYS: u64 = 10_000;
 
+/// The longest time that is told apart, in microseconds: a minute.
+const MICROSECONDS_MAX: u64 = 60_000_000;
+
 /// What every client does again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -67,7 +70,7 @@ pub async fn run(load: Load, channels: &[Channel]) -> Result<Figures> {
         let (errors, value) = (errors.clone(), value.clone());
         clients.spawn(one_client(load, client, number as u64, start, value, errors));
     }
-    let mut all = Histogram::<u64>::new(3)?;
+    let mut all = Histogram::<u64>::new_with_max(MICROSECONDS_MAX, 3)?;
     while let Some(finished) = clients.join_next().await {
         all.add(finished?)?;
     }
@@ -89,7 +92,7 @@ async fn one_client(
     value: Bytes,
     errors: Arc<AtomicU64>,
 ) -> Histogram<u64> {
-    let mut times = Histogram::<u64>::new(3).expect("three digits are allowed");
+    let mut times = Histogram::<u64>::new_with_max(MICROSECONDS_MAX, 3).expect("three digits are allowed");
     // A linear congruential generator (Knuth's constants): clients draw different keys, and the same ones in every run.
     let mut random = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1;
     while start.elapsed() < load.duration {

@@ -146,6 +146,10 @@ fn explain(how: &str, cluster: &Cluster, history: &History, losses: &[Loss]) {
             first.map(|time| time.duration_since(loss.clock).as_secs_f64())
         };
         let (Some(stood), Some(led)) = (after(&stood), after(&led)) else { continue };
+        if stood > written {
+            eprintln!("  leader {how}: another member led already, writes went on");
+            continue;
+        }
         eprintln!(
             "  leader {how}: detect {stood:.2} s, elect {:.2} s, first write {:.2} s",
             led - stood,
