@@ -19,12 +19,11 @@ use std::path::{Path, PathBuf};
 
 use netlink_packet_route::route::RouteProtocol;
 use parking_lot::Mutex;
-use rtnetlink::Handle;
-use tokio_util::task::AbortOnDropHandle;
 
 use address_pool::AddressPool;
 pub use address_pool::AllocateError;
 use cidr::Cidr;
+use netlink::Host;
 
 /// Marks the routes of Kontiki in the routing table, so that no other route is ever touched.
 const ROUTE_PROTOCOL: RouteProtocol = RouteProtocol::Other(75);
@@ -35,17 +34,29 @@ const DEFAULT_MTU: u32 = 1500;
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// The kernel refused a change of links, addresses or routes.
-    #[error("the kernel refused a network change")]
-    Netlink(#[from] rtnetlink::Error),
+    #[error("the kernel refused a network change: {0}")]
+    Netlink(rtnetlink::Error),
     /// A route could not be expressed: mixed address families.
     #[error("cannot build the route: {0}")]
     Route(String),
     /// A namespace or file operation failed.
-    #[error("cannot prepare the network namespace")]
-    Io(#[from] io::Error),
+    #[error("cannot prepare the network namespace: {0}")]
+    Io(io::Error),
     /// No address was to be had.
     #[error(transparent)]
     Address(#[from] AllocateError),
+}
+
+impl From<rtnetlink::Error> for NetworkError {
+    fn from(error: rtnetlink::Error) -> Self {
+        Self::Netlink(error)
+    }
+}
+
+impl From<io::Error> for NetworkError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// Where the network keeps its things and what makes its names unique.
@@ -76,11 +87,10 @@ pub struct PodNetwork {
     settings: Settings,
     prefix: String,
     pool: Mutex<AddressPool>,
-    host: Handle,
+    host: Host,
     mtu: u32,
     /// The node's address if this host has it: the source of what the host sends to pods.
     source: Option<IpAddr>,
-    _connection: AbortOnDropHandle<()>,
 }
 
 impl PodNetwork {
@@ -90,7 +100,7 @@ impl PodNetwork {
         std::fs::create_dir_all(&settings.state_dir)?;
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
         let pool = AddressPool::open(&settings.state_dir.join("addresses.json"))?;
-        let (host, connection) = netlink::open()?;
+        let host = Host::open()?;
         let uplink_mtu = netlink::mtu_of(&host, settings.node_ip).await?;
         Ok(Self {
             prefix: veth::link_prefix(&settings.agent),
@@ -99,7 +109,6 @@ impl PodNetwork {
             mtu: uplink_mtu.map_or(DEFAULT_MTU, |mtu| mtu.min(DEFAULT_MTU)),
             source: uplink_mtu.map(|_| settings.node_ip).filter(|address| !address.is_loopback()),
             settings,
-            _connection: connection,
         })
     }
 
@@ -273,8 +282,7 @@ mod tests {
             let error = std::net::TcpStream::connect(target).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::HostUnreachable, "a dead pod's address fails at once");
             network.clean_up().await.unwrap();
-            let (handle, _connection) = netlink::open().unwrap();
-            assert!(veth::links_with_prefix(&handle, &network.prefix).await.unwrap().is_empty());
+            assert!(veth::links_with_prefix(&Host::open().unwrap(), &network.prefix).await.unwrap().is_empty());
         });
     }
 
@@ -295,6 +303,29 @@ mod tests {
             assert_eq!(network.addresses("kept"), Some(kept.addresses));
             assert_eq!(network.addresses("stale"), None);
             network.clean_up().await.unwrap();
+        });
+    }
+
+    #[test]
+    fn many_lists_at_a_time_are_answered() {
+        let host = TestHost::new();
+        host.run(|settings| async move {
+            uplink("192.168.77.1").await;
+            let network = PodNetwork::open(settings).await.unwrap();
+            let network = std::sync::Arc::new(network);
+            let mut lists = tokio::task::JoinSet::new();
+            for _ in 0..50 {
+                let network = network.clone();
+                lists.spawn(async move {
+                    network.sync_routes(&routes::Peers::new()).await?;
+                    network.retain(&BTreeSet::new()).await
+                });
+                // The next request comes while the answer to this one is still in the kernel.
+                tokio::task::yield_now().await;
+            }
+            for listed in lists.join_all().await {
+                listed.unwrap();
+            }
         });
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::network::cidr::Cidr;
@@ -15,8 +16,10 @@ use crate::node_status::Readiness;
 use crate::pod::context::Context;
 use crate::reflector::Change;
 
-/// Routes that the kernel refused, or that someone removed, are tried again after this time.
+/// Routes that someone removed are set again after this time.
 const RESYNC: Duration = Duration::from_secs(30);
+/// What failed is tried again after this time at first; each time it waits twice as long, up to [`RESYNC`].
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The part of a Node that routes depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,8 +37,9 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) {
     let mut places: BTreeMap<String, Place> = BTreeMap::new();
-    let mut ticks = tokio::time::interval(RESYNC);
     let mut listed = false;
+    let mut retry = RETRY;
+    let mut next = Instant::now() + RESYNC;
     loop {
         let is_news = tokio::select! {
             change = changes.recv() => match change {
@@ -46,13 +50,19 @@ pub(crate) async fn run(
                 }
                 None => return,
             },
-            _ = ticks.tick() => true,
+            () = tokio::time::sleep_until(next), if listed => true,
             () = shutdown.cancelled() => return,
         };
-        if !listed || !is_news {
+        if !is_news {
             continue;
         }
-        let network = sync(&context, &places).await;
+        let (network, complete) = match sync(&context, &places).await {
+            Ok(complete) => (Ok(()), complete),
+            Err(error) => (Err(error), false),
+        };
+        let pause = if complete { RESYNC } else { retry };
+        next = Instant::now() + pause;
+        retry = if complete { RETRY } else { (retry * 2).min(RESYNC) };
         readiness.send_if_modified(|readiness| {
             let is_new = readiness.network != network;
             readiness.network = network;
@@ -117,7 +127,8 @@ fn peers(places: &BTreeMap<String, Place>, own_name: &str, own_address: IpAddr) 
     peers
 }
 
-async fn sync(context: &Context, places: &BTreeMap<String, Place>) -> Result<(), String> {
+/// Whether every route stands; an error when pods cannot be given a network at all.
+async fn sync(context: &Context, places: &BTreeMap<String, Place>) -> Result<bool, String> {
     let config = &context.config;
     let own = places.get(&config.node_name).cloned().unwrap_or_default();
     if own.cidrs.is_empty() {
@@ -127,10 +138,10 @@ async fn sync(context: &Context, places: &BTreeMap<String, Place>) -> Result<(),
     let peers = peers(places, &config.node_name, config.node_ip);
     let refused = context.network.sync_routes(&peers).await.map_err(|error| error.to_string())?;
     // One node that cannot be reached does not make this one useless.
-    for (cidr, why) in refused {
+    for (cidr, why) in &refused {
         tracing::warn!(%cidr, why, "no route to the pods of a node");
     }
-    Ok(())
+    Ok(refused.is_empty())
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use futures_util::TryStreamExt;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
-use rtnetlink::{Handle, RouteMessageBuilder};
+use rtnetlink::RouteMessageBuilder;
 
 use super::cidr::Cidr;
+use super::netlink::Host;
 use super::{NetworkError, ROUTE_PROTOCOL, is_errno, routable};
 
 /// Where the pods of other nodes are: their CIDR and the address of their node.
@@ -29,18 +29,18 @@ pub(crate) fn plan(desired: &Peers, present: &Peers) -> RoutePlan {
 }
 
 /// Brings the routing table to `desired` and returns the peers whose route the kernel refused, with its reason.
-pub(crate) async fn sync(handle: &Handle, desired: &Peers) -> Result<Vec<(Cidr, String)>, NetworkError> {
-    let present = present(handle).await?;
+pub(crate) async fn sync(host: &Host, desired: &Peers) -> Result<Vec<(Cidr, String)>, NetworkError> {
+    let present = present(host).await?;
     let plan = plan(desired, &present);
     let mut refused = Vec::new();
     for (cidr, via) in plan.remove {
-        match handle.route().del(peer_route(cidr, via)?).execute().await {
+        match host.handle().route().del(peer_route(cidr, via)?).execute().await {
             Err(error) if !is_errno(&error, nix::errno::Errno::ESRCH) => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }
     }
     for (cidr, via) in plan.add {
-        if let Err(error) = handle.route().add(peer_route(cidr, via)?).replace().execute().await {
+        if let Err(error) = host.handle().route().add(peer_route(cidr, via)?).replace().execute().await {
             refused.push((cidr, format!("via {via}: {error}")));
         }
     }
@@ -49,18 +49,18 @@ pub(crate) async fn sync(handle: &Handle, desired: &Peers) -> Result<Vec<(Cidr, 
 
 /// Answers "unreachable" for addresses of our own range that no pod has. Without it such packets would leave over the
 /// default route and a client of a dead pod would wait for a timeout instead of failing at once.
-pub(crate) async fn refuse_unused(handle: &Handle, cidr: Cidr) -> Result<(), NetworkError> {
+pub(crate) async fn refuse_unused(host: &Host, cidr: Cidr) -> Result<(), NetworkError> {
     let route = routable(RouteMessageBuilder::<IpAddr>::new().destination_prefix(cidr.network(), cidr.prefix()))?
         .kind(RouteType::Unreachable)
         .protocol(ROUTE_PROTOCOL)
         .build();
-    Ok(handle.route().add(route).replace().execute().await?)
+    Ok(host.handle().route().add(route).replace().execute().await?)
 }
 
 /// Removes every route this agent has set, to peers and for its own range.
-pub(crate) async fn remove_all(handle: &Handle) -> Result<(), NetworkError> {
-    for route in own_routes(handle).await? {
-        match handle.route().del(route).execute().await {
+pub(crate) async fn remove_all(host: &Host) -> Result<(), NetworkError> {
+    for route in own_routes(host).await? {
+        match host.handle().route().del(route).execute().await {
             Err(error) if !is_errno(&error, nix::errno::Errno::ESRCH) => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }
@@ -73,23 +73,19 @@ fn peer_route(cidr: Cidr, via: IpAddr) -> Result<RouteMessage, NetworkError> {
     Ok(routable(route.gateway(via))?.protocol(ROUTE_PROTOCOL).build())
 }
 
-async fn own_routes(handle: &Handle) -> Result<Vec<RouteMessage>, NetworkError> {
+async fn own_routes(host: &Host) -> Result<Vec<RouteMessage>, NetworkError> {
     let mut own = Vec::new();
     let families =
         [RouteMessageBuilder::<Ipv4Addr>::new().build(), RouteMessageBuilder::<std::net::Ipv6Addr>::new().build()];
     for family in families {
-        let mut routes = handle.route().get(family).execute();
-        while let Some(route) = routes.try_next().await? {
-            if route.header.protocol == ROUTE_PROTOCOL {
-                own.push(route);
-            }
-        }
+        let routes = host.list(|handle| handle.route().get(family).execute()).await?;
+        own.extend(routes.into_iter().filter(|route| route.header.protocol == ROUTE_PROTOCOL));
     }
     Ok(own)
 }
 
-async fn present(handle: &Handle) -> Result<Peers, NetworkError> {
-    Ok(own_routes(handle).await?.iter().filter_map(peer_of).collect())
+async fn present(host: &Host) -> Result<Peers, NetworkError> {
+    Ok(own_routes(host).await?.iter().filter_map(peer_of).collect())
 }
 
 /// The peer of a route with a gateway; routes to own pods have none.

@@ -14,6 +14,7 @@ use netlink_packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use sha2::{Digest, Sha256};
 
+use super::netlink::Host;
 use super::{NetworkError, ROUTE_PROTOCOL, is_errno, netns, routable};
 
 /// The hardware address of every host end; pods know it as their gateway's.
@@ -38,14 +39,14 @@ fn hex(text: &str, bytes: usize) -> String {
 
 /// Connects the namespace at `namespace` under `addresses`. Idempotent.
 pub(crate) async fn connect(
-    host: &Handle,
+    host: &Host,
     name: &str,
     namespace: &Path,
     addresses: &[IpAddr],
     mtu: u32,
     node_ip: Option<IpAddr>,
 ) -> Result<(), NetworkError> {
-    let index = match index_of(host, name).await? {
+    let index = match index_of(host.handle(), name).await? {
         Some(index) => index,
         None => create_pair(host, name, namespace, mtu).await?,
     };
@@ -59,31 +60,28 @@ pub(crate) async fn connect(
         if let Some(source) = node_ip.filter(|source| source.is_ipv4() == address.is_ipv4()) {
             route = routable(route.pref_source(source))?;
         }
-        host.route().add(route.build()).replace().execute().await?;
+        host.handle().route().add(route.build()).replace().execute().await?;
     }
     Ok(())
 }
 
 /// Removes the pair; a missing one is fine.
-pub(crate) async fn disconnect(host: &Handle, name: &str) -> Result<(), NetworkError> {
-    let Some(index) = index_of(host, name).await? else { return Ok(()) };
-    match host.link().del(index).execute().await {
+pub(crate) async fn disconnect(host: &Host, name: &str) -> Result<(), NetworkError> {
+    let Some(index) = index_of(host.handle(), name).await? else { return Ok(()) };
+    match host.handle().link().del(index).execute().await {
         Err(error) if !is_errno(&error, nix::errno::Errno::ENODEV) => Err(error.into()),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
 /// The names of all host ends that carry `prefix`.
-pub(crate) async fn links_with_prefix(host: &Handle, prefix: &str) -> Result<Vec<String>, NetworkError> {
-    let mut links = host.link().get().execute();
-    let mut names = Vec::new();
-    while let Some(link) = links.try_next().await? {
-        names.extend(link.attributes.into_iter().filter_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) if name.starts_with(prefix) => Some(name),
-            _ => None,
-        }));
-    }
-    Ok(names)
+pub(crate) async fn links_with_prefix(host: &Host, prefix: &str) -> Result<Vec<String>, NetworkError> {
+    let links = host.list(|handle| handle.link().get().execute()).await?;
+    let names = links.into_iter().flat_map(|link| link.attributes).filter_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) if name.starts_with(prefix) => Some(name),
+        _ => None,
+    });
+    Ok(names.collect())
 }
 
 /// The index of a link, or `None` if there is none of that name.
@@ -96,7 +94,7 @@ pub(crate) async fn index_of(handle: &Handle, name: &str) -> Result<Option<u32>,
     }
 }
 
-async fn create_pair(host: &Handle, name: &str, namespace: &Path, mtu: u32) -> Result<u32, NetworkError> {
+async fn create_pair(host: &Host, name: &str, namespace: &Path, mtu: u32) -> Result<u32, NetworkError> {
     let target = std::fs::File::open(namespace)?;
     let peer = LinkMessageBuilder::<LinkUnspec>::new().name(POD_LINK).mtu(mtu).setns_by_fd(target.as_raw_fd()).build();
     let pair = LinkMessageBuilder::<LinkVeth>::new(name, POD_LINK)
@@ -105,8 +103,8 @@ async fn create_pair(host: &Handle, name: &str, namespace: &Path, mtu: u32) -> R
         .up()
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
         .build();
-    host.link().add(pair).execute().await?;
-    index_of(host, name).await?.ok_or_else(|| {
+    host.handle().link().add(pair).execute().await?;
+    index_of(host.handle(), name).await?.ok_or_else(|| {
         NetworkError::Io(io::Error::new(io::ErrorKind::NotFound, format!("link {name} vanished after its creation")))
     })
 }
