@@ -15,14 +15,14 @@
 //! ```
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{
-    engine::{Changes, Engine, EngineError, sled::Sled},
+    engine::{Changes, Engine, EngineError},
     mvcc::{
         index::{Item, Tree},
         revision::Record,
@@ -31,6 +31,7 @@ use crate::{
         Collector, Damage, Meta, Owner, RECORD_FIXED, Tag, encode_answer, encode_lease, encode_record, encode_session,
     },
     state_machine::{Position, State, StateMachine, View},
+    world::Disk,
 };
 
 pub use crate::engine::memory::Memory;
@@ -69,9 +70,9 @@ pub struct Checkpoint {
 
 /// Opens the checkpoint in a folder, and the state it holds: an empty one if there is none. The log is to be replayed
 /// from the position of its view.
-pub fn open(dir: &Path, owner: Owner) -> Result<(StateMachine, Checkpoint), CheckpointError> {
+pub fn open(disk: &dyn Disk, dir: &Path, owner: Owner) -> Result<(StateMachine, Checkpoint), CheckpointError> {
     // A folder that a crash left damaged can make sled panic instead of refusing it.
-    let opened = std::panic::catch_unwind(|| open_engine(Box::new(Sled::open(dir)?), owner));
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| open_engine(disk.rows(dir)?, owner)));
     opened.unwrap_or_else(|_| Err(EngineError("sled cannot read its own files".to_owned()).into()))
 }
 
@@ -87,12 +88,10 @@ fn open_engine(mut engine: Box<dyn Engine>, owner: Owner) -> Result<(StateMachin
 }
 
 /// Moves a damaged checkpoint's folder out of the way, and returns where it is now.
-pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+pub fn set_aside(disk: &dyn Disk, dir: &Path) -> io::Result<PathBuf> {
     let aside = dir.with_extension("damaged");
-    if aside.exists() {
-        fs::remove_dir_all(&aside)?;
-    }
-    fs::rename(dir, &aside)?;
+    disk.remove_folder(&aside)?;
+    disk.rename(dir, &aside)?;
     Ok(aside)
 }
 

@@ -60,11 +60,25 @@ pub struct Limits {
     pub log_bytes_keep: u64,
     /// With so much state, old versions included, only what frees space is let through.
     pub quota_bytes: u64,
+    /// The first file of the log has this length; each next one twice as much, up to `segment_bytes_max`.
+    pub segment_bytes_first: u64,
+    /// A file of the log is this long at most, unless one batch needs more.
+    pub segment_bytes_max: u64,
+    /// Recent entries of the log kept in memory, for other members; older ones are read from the disk.
+    pub log_cache_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { checkpoint_bytes: 64 << 20, log_bytes_max: 256 << 20, log_bytes_keep: 32 << 20, quota_bytes: 8 << 30 }
+        Self {
+            checkpoint_bytes: 64 << 20,
+            log_bytes_max: 256 << 20,
+            log_bytes_keep: 32 << 20,
+            quota_bytes: 8 << 30,
+            segment_bytes_first: 4 << 20,
+            segment_bytes_max: 64 << 20,
+            log_cache_bytes: 32 << 20,
+        }
     }
 }
 

@@ -5,14 +5,16 @@
 //! ```
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Start};
+use crate::{
+    config::{Config, Start},
+    world::{Disk, DiskReader, write_durably},
+};
 
 const STAMP: &str = "member.json";
 const MAGIC: &str = "kontiki store";
@@ -83,13 +85,13 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    pub(crate) fn open(config: &Config) -> Result<Self, DirError> {
+    pub(crate) fn open(disk: &dyn Disk, config: &Config) -> Result<Self, DirError> {
         let path = config.dir.clone();
         let at = |path: &Path| {
             let path = path.to_path_buf();
             move |source| DirError::Io { path, source }
         };
-        fs::create_dir_all(&path).map_err(at(&path))?;
+        disk.create_folder(&path).map_err(at(&path))?;
         let stamp_path = path.join(STAMP);
         let expected = Stamp {
             magic: MAGIC.to_owned(),
@@ -99,13 +101,14 @@ impl DataDir {
             creates_cluster: config.start == Start::Init,
         };
         if config.start == Start::Restart {
-            let creates_cluster = check(&path, &stamp_path, &expected)?;
+            let creates_cluster = check(disk, &path, &stamp_path, &expected)?;
             return Ok(Self { path, creates_cluster });
         }
-        if fs::read_dir(&path).map_err(at(&path))?.next().is_some() {
+        if !disk.list(&path).map_err(at(&path))?.is_empty() {
             return Err(DirError::NotEmpty { path });
         }
         write_durably(
+            disk,
             &path,
             STAMP,
             &serde_json::to_vec_pretty(&expected).map_err(io::Error::from).map_err(at(&stamp_path))?,
@@ -123,8 +126,8 @@ impl DataDir {
     }
 }
 
-fn check(dir: &Path, stamp_path: &Path, expected: &Stamp) -> Result<bool, DirError> {
-    let bytes = match fs::read(stamp_path) {
+fn check(disk: &dyn Disk, dir: &Path, stamp_path: &Path, expected: &Stamp) -> Result<bool, DirError> {
+    let bytes = match DiskReader::read_file(disk, stamp_path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(DirError::NoMember { path: dir.to_path_buf() });
@@ -141,14 +144,4 @@ fn check(dir: &Path, stamp_path: &Path, expected: &Stamp) -> Result<bool, DirErr
         return Err(DirError::Foreign { path: dir.to_path_buf(), member_id, cluster_id });
     }
     Ok(stamp.creates_cluster)
-}
-
-/// Writes a file that is there whole, or not at all.
-fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!("{name}.new"));
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, dir.join(name))?;
-    File::open(dir)?.sync_all()
 }

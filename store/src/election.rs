@@ -8,14 +8,19 @@
 
 use std::{
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use openraft::{ServerState, rt::watch::WatchReceiver as _};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use crate::{config::Timing, inner::Inner, raft::type_config::Vote, tls::Subject};
+use crate::{
+    config::Timing,
+    inner::Inner,
+    raft::type_config::Vote,
+    world::{Random, Subject},
+};
 
 const TICK: Duration = Duration::from_millis(10);
 /// The next in order waits this long for the one before.
@@ -124,8 +129,14 @@ pub(crate) async fn run(store: Weak<Inner>) {
             tracing::debug!(%error, "cannot stand for election");
             return;
         }
-        not_before = Instant::now() + rand::random_range(timing.election_min..timing.election_max);
+        not_before =
+            Instant::now() + random_between(store.world.random.as_ref(), timing.election_min, timing.election_max);
     }
+}
+
+fn random_between(random: &Random, from: Duration, to: Duration) -> Duration {
+    let span = to.saturating_sub(from).as_micros().max(1);
+    from + Duration::from_micros(u64::try_from(u128::from(random()) % span).unwrap_or_default())
 }
 
 /// This member's place among the voters that could follow the last leader, and how many voters there are; `None` when it

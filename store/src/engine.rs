@@ -11,10 +11,10 @@ pub(crate) mod sled;
 pub struct EngineError(pub(crate) String);
 
 /// Rows to set, and rows to delete.
-pub(crate) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+pub type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// An ordered map of bytes.
-pub(crate) trait Engine: Send + std::fmt::Debug {
+pub trait Engine: Send + std::fmt::Debug {
     /// Makes all changes or none.
     fn write(&mut self, changes: Changes) -> Result<(), EngineError>;
 

@@ -11,7 +11,8 @@ use proto::raftpb::{ForwardRequest, ForwardResponse, raft_client::RaftClient};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::Channel;
+
+use crate::world::PeerChannel;
 
 /// Proposals handed to the stream and not yet taken by the connection.
 const QUEUE_MAX: usize = 256;
@@ -61,7 +62,7 @@ impl Forwarder {
     pub(crate) async fn propose(
         &self,
         leader: u64,
-        client: RaftClient<Channel>,
+        client: RaftClient<PeerChannel>,
         command: Bytes,
     ) -> Option<ForwardResponse> {
         let (link, id) = self.link(leader, client);
@@ -69,6 +70,7 @@ impl Forwarder {
         link.waiting.lock().insert(id, answered);
         let _entry = Entry { id, waiting: link.waiting.clone() };
         tokio::select! {
+            biased;
             () = link.ended.cancelled() => None,
             answer = async {
                 link.requests.send(ForwardRequest { id, command }).await.ok()?;
@@ -77,7 +79,7 @@ impl Forwarder {
         }
     }
 
-    fn link(&self, leader: u64, client: RaftClient<Channel>) -> (Link, u64) {
+    fn link(&self, leader: u64, client: RaftClient<PeerChannel>) -> (Link, u64) {
         let mut state = self.state.lock();
         state.next += 1;
         let id = state.next;
@@ -91,6 +93,7 @@ impl Forwarder {
         let (waiting, ended, shutdown) = (link.waiting.clone(), link.ended.clone(), self.shutdown.clone());
         self.tasks.spawn(async move {
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => {}
                 () = run(client, queue, &waiting) => {}
             }
@@ -100,7 +103,7 @@ impl Forwarder {
     }
 }
 
-async fn run(mut client: RaftClient<Channel>, queue: mpsc::Receiver<ForwardRequest>, waiting: &Waiting) {
+async fn run(mut client: RaftClient<PeerChannel>, queue: mpsc::Receiver<ForwardRequest>, waiting: &Waiting) {
     let mut answers = match client.forward(ReceiverStream::new(queue)).await {
         Ok(answers) => answers.into_inner(),
         Err(status) => {

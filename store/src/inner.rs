@@ -1,10 +1,6 @@
 //! What the handle, the services and the background tasks share.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use openraft::{
@@ -18,9 +14,9 @@ use proto::raftpb::{
     Command, CommandResponse, ForwardRequest, ForwardResponse, KeepAliveRequest, KeepAliveResponse, ReadIndexRequest,
     ReadIndexResponse, command, command_response, raft_client::RaftClient,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Status, transport::Channel};
+use tonic::Status;
 
 use crate::{
     Error, Leadership, Proposal,
@@ -29,7 +25,7 @@ use crate::{
     election::Election,
     forward::Forwarder,
     lease::LeaseClock,
-    peers::{Peers, Traffic},
+    peers::Peers,
     persistence::Persistence,
     proposals::Proposals,
     raft::{
@@ -39,8 +35,8 @@ use crate::{
     },
     read_index::ReadIndexQueue,
     state_machine::StateMachine,
-    tls::Credentials,
     wal::Wal,
+    world::{PeerChannel, Traffic, World},
 };
 
 /// Between two attempts when nothing tells that the next one may succeed.
@@ -51,7 +47,7 @@ const LEADER_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// One running member.
 pub(crate) struct Inner {
     pub(crate) config: Config,
-    pub(crate) credentials: Arc<Credentials>,
+    pub(crate) world: World,
     pub(crate) peers: Peers,
     pub(crate) wal: Wal,
     pub(crate) raft: Raft,
@@ -95,13 +91,13 @@ impl Inner {
         server.membership_config.membership().nodes().map(|(id, info)| (*id, info.clone())).collect()
     }
 
-    pub(crate) fn client(&self, id: u64, traffic: Traffic) -> Option<RaftClient<Channel>> {
+    pub(crate) fn client(&self, id: u64, traffic: Traffic) -> Option<RaftClient<PeerChannel>> {
         self.peers.client(id, traffic).inspect_err(|error| tracing::warn!(%error, "cannot reach a member")).ok()
     }
 
     /// Has a command applied once, wherever the leader is and however often it changes meanwhile.
     pub(crate) async fn propose(&self, body: command::Body, proposal: Proposal) -> Result<CommandResponse, Error> {
-        let deadline = tokio::time::Instant::now() + proposal.timeout;
+        let deadline = Instant::now() + proposal.timeout;
         let stamp = match tokio::time::timeout_at(deadline, self.proposals.stamp()).await {
             Ok(stamp) => stamp.ok_or(Error::Stopped)?,
             Err(_) => return Err(Error::TooManyRequests),
@@ -149,6 +145,7 @@ impl Inner {
                 Some(leader) => {
                     // A leader that is gone without a word keeps the stream open: its successor is asked at once.
                     tokio::select! {
+                        biased;
                         attempt = self.propose_there(leader, bytes.clone(), maybe_logged) => attempt,
                         _ = leadership.wait_for(|now| now.leader.is_some_and(|now| now != leader)) => Attempt::Unknown,
                     }
@@ -167,6 +164,7 @@ impl Inner {
     /// Until another leader is known, or a moment has passed.
     pub(crate) async fn wait_for_change(&self, leadership: &mut watch::Receiver<Leadership>) -> Result<(), Error> {
         tokio::select! {
+            biased;
             () = self.shutdown.cancelled() => Err(Error::Stopped),
             _ = tokio::time::timeout(RETRY, leadership.changed()) => Ok(()),
         }

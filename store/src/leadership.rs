@@ -47,6 +47,7 @@ pub(crate) async fn follow(
         leadership.send_if_modified(|before| std::mem::replace(before, now) != now);
         let waits_for_own_entry = now.leader == Some(*raft.node_id()) && !now.acting;
         tokio::select! {
+            biased;
             changed = metrics.changed() => if changed.is_err() { break },
             changed = applied.changed(), if waits_for_own_entry => if changed.is_err() { break },
         }

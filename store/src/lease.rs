@@ -7,11 +7,12 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use proto::etcdserverpb::LeaseGrantRequest;
+use tokio::time::Instant;
 
 use crate::{
     error::Error,

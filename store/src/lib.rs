@@ -46,6 +46,7 @@ mod upkeep;
 mod view;
 mod wal;
 pub mod watch;
+pub mod world;
 
 pub use config::{Config, Limits, Start, Timing, Tls};
 pub use data_dir::DirError;

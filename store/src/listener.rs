@@ -22,7 +22,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use crate::tls::{Credentials, Subject};
+use crate::{
+    tls::Credentials,
+    world::{Audience, Subject},
+};
 
 /// Strangers that may shake hands at once: a handshake costs about a millisecond of one core.
 const HANDSHAKES_MAX: usize = 128;
@@ -102,15 +105,6 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// Whom a port is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Audience {
-    /// Members only.
-    Peers,
-    /// Members and clients of the store.
-    Clients,
-}
-
 /// One port.
 pub(crate) struct Listener {
     pub(crate) tcp: TcpListener,
@@ -129,6 +123,7 @@ impl Listener {
         tasks.spawn(async move {
             let shutdown = self.shutdown.clone();
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => {}
                 () = self.accept(accepted) => {}
             }

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     inner::Inner,
-    peers::Traffic,
     raft::type_config::{MemberInfo, Types},
+    world::Traffic,
 };
 
 /// A learner this many entries behind is in sync: what it lacks is sent in a moment.
@@ -273,7 +273,7 @@ impl Inner {
     }
 
     fn lease_remaining(&self, id: i64) -> Result<i64, Failure> {
-        let now = std::time::Instant::now();
+        let now = tokio::time::Instant::now();
         let mut leases = self.leases.lock();
         let clock = leases.as_mut().ok_or(Failure::NotLeader)?;
         clock.observe(&self.state.view(), now);

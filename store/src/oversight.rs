@@ -3,16 +3,13 @@
 //! Above the quota an alarm stops what makes the state grow, on all members at the same point of the log; it is lifted
 //! when enough has been deleted and compacted. Once a minute all members compare their state hashes at one entry.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use proto::{
     etcdserverpb::{AlarmRequest, AlarmType, alarm_request::AlarmAction},
     raftpb::command::Body,
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::{Proposal, inner::Inner, state_machine::StateMachine};
 

@@ -8,8 +8,7 @@
 //! cannot be read is set aside at no loss.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -18,17 +17,14 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 
 use crate::{
     checkpoint::{self, Checkpoint, CheckpointError},
     rows::Owner,
     snapshot::{self, LoadError, Restored, SnapshotSink},
     state_machine::{Position, StateMachine, View},
+    world::{Disk, DiskFile, Threads, World},
 };
-
-/// Pieces of a snapshot between the connection and the disk.
-const PIECES_MAX: usize = 16;
 
 /// Why the state on disk cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +52,7 @@ pub enum StateError {
 
 /// The state of one member on disk.
 pub(crate) struct Persistence {
+    world: World,
     snapshot: PathBuf,
     owner: Owner,
     /// `None` once the store has stopped.
@@ -72,10 +69,11 @@ pub(crate) struct Received {
 
 impl Persistence {
     /// Reads back what there is. Blocks.
-    pub(crate) fn open(dir: &Path, owner: Owner) -> Result<(StateMachine, Self), StateError> {
+    pub(crate) fn open(world: World, dir: &Path, owner: Owner) -> Result<(StateMachine, Self), StateError> {
         let (state_dir, snapshot) = (dir.join("state"), dir.join("state.snapshot"));
-        let (machine, checkpoint) = open_checkpoint(&state_dir, owner)?;
-        let saved = match snapshot::peek(&snapshot, owner.cluster_id) {
+        let disk = &*world.disk;
+        let (machine, checkpoint) = open_checkpoint(disk, &state_dir, owner)?;
+        let saved = match snapshot::peek(disk, &snapshot, owner.cluster_id) {
             Ok(saved) => saved,
             Err(LoadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(source) if machine.view().position().is_none() => {
@@ -88,12 +86,16 @@ impl Persistence {
         };
         if saved > machine.view().position() {
             let path = snapshot.clone();
-            let restored =
-                snapshot::load(&path, owner.cluster_id).map_err(|source| StateError::Snapshot { path, source })?;
+            let restored = snapshot::load(disk, &path, owner.cluster_id)
+                .map_err(|source| StateError::Snapshot { path, source })?;
             machine.install(restored);
         }
         let (checkpoint, saved) = (Mutex::new(Some(checkpoint)), Mutex::new(saved));
-        Ok((machine, Self { snapshot, owner, checkpoint, saved }))
+        Ok((machine, Self { world, snapshot, owner, checkpoint, saved }))
+    }
+
+    pub(crate) fn threads(&self) -> Threads {
+        self.world.threads
     }
 
     /// What the snapshot file holds: the log up to there may go.
@@ -109,18 +111,18 @@ impl Persistence {
     /// Brings the checkpoint up to the view, durably.
     pub(crate) async fn checkpoint(self: &Arc<Self>, view: View) -> Result<(), CheckpointError> {
         let this = self.clone();
-        let written = tokio::task::spawn_blocking(move || match this.checkpoint.lock().as_mut() {
+        let written = self.world.threads.run(move || match this.checkpoint.lock().as_mut() {
             Some(checkpoint) => checkpoint.write(&view),
             None => Ok(()),
-        })
-        .await;
+        });
+        let written = written.await;
         written.unwrap_or_else(|error| Err(CheckpointError::Engine(crate::engine::EngineError(error.to_string()))))
     }
 
     /// Closes the checkpoint's files, so that another process may open them.
     pub(crate) async fn close(self: &Arc<Self>) {
         let this = self.clone();
-        if tokio::task::spawn_blocking(move || drop(this.checkpoint.lock().take())).await.is_err() {
+        if self.world.threads.run(move || drop(this.checkpoint.lock().take())).await.is_err() {
             tracing::error!("closing the checkpoint panicked");
         }
     }
@@ -128,15 +130,14 @@ impl Persistence {
     /// Writes the snapshot file anew, durably.
     pub(crate) async fn save(self: &Arc<Self>, view: View) -> io::Result<()> {
         let this = self.clone();
-        tokio::task::spawn_blocking(move || {
+        let written = self.world.threads.run(move || {
             let position = view.position();
-            let bytes = snapshot::save(&this.snapshot, view, this.owner)?;
+            let bytes = snapshot::save(&*this.world.disk, &this.snapshot, view, this.owner)?;
             *this.saved.lock() = position;
             tracing::info!(bytes, ?position, "wrote a snapshot file");
             Ok(())
-        })
-        .await
-        .map_err(io::Error::other)?
+        });
+        written.await?
     }
 
     /// Takes a snapshot in; nothing of it counts before all of it is verified and on disk.
@@ -144,56 +145,66 @@ impl Persistence {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + ?Sized,
     {
-        let (queue, taken) = mpsc::channel(PIECES_MAX);
-        let file = self.snapshot.with_extension("received");
-        let cluster_id = self.owner.cluster_id;
-        let writer = tokio::task::spawn_blocking(move || write_received(file, cluster_id, taken));
+        let path = self.snapshot.with_extension("received");
+        let mut incoming = Incoming::create(&*self.world.disk, path, self.owner.cluster_id)?;
         while let Some(piece) = pieces.next().await {
-            // The writer has given up: its own error says why.
-            if queue.send(piece?).await.is_err() {
-                break;
-            }
+            let piece = piece?;
+            incoming = self.world.threads.run(move || incoming.take(&piece)).await??;
         }
-        drop(queue);
-        writer.await.map_err(io::Error::other)?
+        self.world.threads.run(move || incoming.finish()).await?
     }
 
     /// Makes a received snapshot the state.
     pub(crate) async fn install(self: &Arc<Self>, machine: &StateMachine, received: Received) -> io::Result<()> {
         let (this, machine) = (self.clone(), machine.clone());
-        tokio::task::spawn_blocking(move || {
-            fs::rename(&received.file, &this.snapshot)?;
+        let installed = self.world.threads.run(move || {
+            let disk = &*this.world.disk;
+            disk.rename(&received.file, &this.snapshot)?;
             if let Some(dir) = this.snapshot.parent() {
-                File::open(dir)?.sync_all()?;
+                disk.flush_folder(dir)?;
             }
             *this.saved.lock() = received.restored.position();
             machine.install(received.restored);
             Ok(())
-        })
-        .await
-        .map_err(io::Error::other)?
+        });
+        installed.await?
     }
 }
 
-fn open_checkpoint(dir: &Path, owner: Owner) -> Result<(StateMachine, Checkpoint), StateError> {
-    match checkpoint::open(dir, owner) {
+fn open_checkpoint(disk: &dyn Disk, dir: &Path, owner: Owner) -> Result<(StateMachine, Checkpoint), StateError> {
+    match checkpoint::open(disk, dir, owner) {
         Ok(opened) => Ok(opened),
         Err(error @ CheckpointError::Foreign { .. }) => Err(error.into()),
         Err(error) => {
             tracing::error!(path = %dir.display(), %error, "the checkpoint cannot be read and is set aside; the log replaces it");
-            checkpoint::set_aside(dir).map_err(|source| StateError::Io { path: dir.to_path_buf(), source })?;
-            Ok(checkpoint::open(dir, owner)?)
+            checkpoint::set_aside(disk, dir).map_err(|source| StateError::Io { path: dir.to_path_buf(), source })?;
+            Ok(checkpoint::open(disk, dir, owner)?)
         }
     }
 }
 
-fn write_received(path: PathBuf, cluster_id: u64, mut pieces: mpsc::Receiver<Bytes>) -> io::Result<Received> {
-    let mut sink = SnapshotSink::new(cluster_id);
-    let mut file = File::create(&path)?;
-    while let Some(piece) = pieces.blocking_recv() {
-        sink.push(&piece).map_err(io::Error::other)?;
-        file.write_all(&piece)?;
+/// A snapshot on its way in.
+struct Incoming {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    length: u64,
+    sink: SnapshotSink,
+}
+
+impl Incoming {
+    fn create(disk: &dyn Disk, path: PathBuf, cluster_id: u64) -> io::Result<Self> {
+        Ok(Self { file: disk.create(&path)?, path, length: 0, sink: SnapshotSink::new(cluster_id) })
     }
-    file.sync_all()?;
-    Ok(Received { file: path, restored: sink.finish().map_err(io::Error::other)? })
+
+    fn take(mut self, piece: &[u8]) -> io::Result<Self> {
+        self.sink.push(piece).map_err(io::Error::other)?;
+        self.file.write_at(piece, self.length)?;
+        self.length += piece.len() as u64;
+        Ok(self)
+    }
+
+    fn finish(self) -> io::Result<Received> {
+        self.file.flush()?;
+        Ok(Received { file: self.path, restored: self.sink.finish().map_err(io::Error::other)? })
+    }
 }

@@ -59,6 +59,7 @@ async fn confirm(store: &Arc<Inner>, waiters: &mut Vec<Waiter>) -> Result<u64, E
         let seen = *leadership.borrow_and_update();
         if let Some(leader) = seen.leader {
             let index = tokio::select! {
+                biased;
                 index = store.try_read_index(leader) => index,
                 _ = leadership.wait_for(|now| now.leader.is_some_and(|now| now != leader)) => None,
             };

@@ -10,8 +10,7 @@
 //! state out only after the trailer has confirmed all of it.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::Path,
 };
 
@@ -21,6 +20,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     rows::{Collector, Damage, Meta, Owner, RowCursor},
     state_machine::{Position, State, StateMachine, View},
+    world::{Disk, DiskReader},
 };
 
 const MAGIC: &[u8; 8] = b"KONTIKI\0";
@@ -309,26 +309,26 @@ pub enum LoadError {
 }
 
 /// Writes a snapshot file: all of it, durably, or nothing. Returns its length.
-pub fn save(path: &Path, view: View, owner: Owner) -> io::Result<u64> {
+pub fn save(disk: &dyn Disk, path: &Path, view: View, owner: Owner) -> io::Result<u64> {
     let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
+    let file = disk.create(&unfinished)?;
     let mut len = 0;
     for block in SnapshotSource::new(view, owner) {
         let block = block?;
+        file.write_at(&block, len)?;
         len += block.len() as u64;
-        file.write_all(&block)?;
     }
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
+    file.flush()?;
+    disk.rename(&unfinished, path)?;
     if let Some(dir) = path.parent() {
-        File::open(dir)?.sync_all()?;
+        disk.flush_folder(dir)?;
     }
     Ok(len)
 }
 
 /// The last log entry that a snapshot file holds, as its header says.
-pub fn peek(path: &Path, cluster_id: u64) -> Result<Option<Position>, LoadError> {
-    let mut file = File::open(path)?;
+pub fn peek(disk: &dyn Disk, path: &Path, cluster_id: u64) -> Result<Option<Position>, LoadError> {
+    let mut file = DiskReader::open(disk, path)?;
     let mut sink = SnapshotSink::new(cluster_id);
     let mut buffer = vec![0; BLOCK_BYTES];
     while sink.meta.is_none() {
@@ -341,8 +341,8 @@ pub fn peek(path: &Path, cluster_id: u64) -> Result<Option<Position>, LoadError>
 }
 
 /// Reads a snapshot file.
-pub fn load(path: &Path, cluster_id: u64) -> Result<Restored, LoadError> {
-    let mut file = File::open(path)?;
+pub fn load(disk: &dyn Disk, path: &Path, cluster_id: u64) -> Result<Restored, LoadError> {
+    let mut file = DiskReader::open(disk, path)?;
     let mut sink = SnapshotSink::new(cluster_id);
     let mut buffer = vec![0; BLOCK_BYTES];
     loop {

@@ -6,13 +6,11 @@ use openraft::rt::watch::WatchReceiver as _;
 use parking_lot::Mutex;
 use proto::raftpb::raft_server::RaftServer;
 use tokio::{
-    net::TcpListener,
     sync::{mpsc, watch},
     task::JoinSet,
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{service::Routes, transport::Server as TonicServer};
+use tonic::service::Routes;
 
 use crate::{
     Leadership, Store,
@@ -21,9 +19,7 @@ use crate::{
     election,
     forward::Forwarder,
     inner::Inner,
-    leadership,
-    listener::{Audience, Listener},
-    membership,
+    leadership, membership,
     peers::{MESSAGE_BYTES_MAX, Peers},
     persistence::{Persistence, StateError},
     proposals::Proposals,
@@ -34,9 +30,10 @@ use crate::{
     read_index,
     rows::Owner,
     steward,
-    tls::{Credentials, Subject, TlsError},
+    tls::TlsError,
     upkeep,
-    wal::{Identity, Options, Wal, WalError},
+    wal::{Identity, Wal, WalError},
+    world::{Audience, Serving, Subject, Tcp, World},
 };
 
 /// Lost connections to look at; more at once mean nothing else.
@@ -81,10 +78,6 @@ fn did_not_start(error: impl std::fmt::Display) -> StartError {
     StartError::Raft(error.to_string())
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
-}
-
 /// The parts that the running member follows.
 struct Channels {
     rounds: read_index::ReadIndexRounds,
@@ -93,12 +86,16 @@ struct Channels {
     report_closed: mpsc::Sender<Subject>,
 }
 
+/// Starts a member on this machine.
 pub(crate) async fn start(config: Config) -> Result<Store, StartError> {
-    let credentials = Arc::new(Credentials::new(config.cluster_id, config.member_id, &config.tls)?);
-    let peer_port = bind(config.peer_listen).await?;
-    let client_port = bind(config.client_listen).await?;
-    let dir = DataDir::open(&config)?;
-    let (inner, channels) = assemble(config, credentials, &dir).await?;
+    let network = Arc::new(Tcp::bind(&config).await?);
+    start_in(config, World::real(network)).await
+}
+
+/// Starts a member in the world given.
+pub(crate) async fn start_in(config: Config, world: World) -> Result<Store, StartError> {
+    let dir = DataDir::open(&*world.disk, &config)?;
+    let (inner, channels) = assemble(config, world, &dir).await?;
     let inner = Arc::new(inner);
     if dir.creates_cluster {
         create_cluster(&inner).await?;
@@ -108,37 +105,36 @@ pub(crate) async fn start(config: Config) -> Result<Store, StartError> {
     let raft = RaftServer::new(Server { store: inner.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    serve(&inner, peer_port, Audience::Peers, Some(channels.report_closed), Routes::new(raft))?;
-    serve(&inner, client_port, Audience::Clients, None, crate::service::routes(&store))?;
+    serve(&inner, Audience::Peers, Some(channels.report_closed), Routes::new(raft))?;
+    serve(&inner, Audience::Clients, None, crate::service::routes(&store))?;
     Ok(store)
 }
 
-async fn assemble(
-    config: Config,
-    credentials: Arc<Credentials>,
-    dir: &DataDir,
-) -> Result<(Inner, Channels), StartError> {
+async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner, Channels), StartError> {
     let raft_config = Arc::new(raft::config(config.cluster_id, config.timing).map_err(StartError::Timing)?);
     let identity = Identity { cluster_id: config.cluster_id, member_id: config.member_id };
     let (wal_dir, state_dir) = (dir.wal(), dir.path().to_path_buf());
     let owner = Owner { cluster_id: config.cluster_id, member_id: config.member_id };
-    let opened = tokio::task::spawn_blocking(move || {
-        let (state, persistence) = Persistence::open(&state_dir, owner)?;
-        Ok::<_, StartError>((Wal::open(&wal_dir, identity, Options::default())?, state, Arc::new(persistence)))
+    let options = config.limits.into();
+    let files = world.clone();
+    let opened = world.threads.run(move || {
+        let (state, persistence) = Persistence::open(files.clone(), &state_dir, owner)?;
+        Ok::<_, StartError>((Wal::open(&files, &wal_dir, identity, options)?, state, Arc::new(persistence)))
     });
     let (wal, state, persistence) = opened.await.map_err(did_not_start)??;
     let machine = Machine::new(state.clone(), persistence.clone());
     let applied = machine.applied();
-    let peers = Peers::new(credentials.clone());
+    let peers = Peers::new(world.network.clone());
     let (id, log) = (config.member_id, LogStorage::new(wal.clone()));
-    let raft = Raft::new(id, raft_config, Network::new(peers.clone()), log, machine).await.map_err(did_not_start)?;
+    let raft = Raft::new(id, raft_config, Network::new(peers.clone(), world.threads), log, machine)
+        .await
+        .map_err(did_not_start)?;
     let (reads, rounds) = read_index::queue();
     let (leadership, led) = watch::channel(Leadership::default());
     let (report_closed, closed) = mpsc::channel(CLOSED_MAX);
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let inner = Inner {
         config,
-        credentials,
         peers,
         wal,
         raft,
@@ -147,13 +143,14 @@ async fn assemble(
         applied,
         leadership: led,
         election: Arc::default(),
-        proposals: Proposals::new(rand::random_range(1..=u64::MAX)),
+        proposals: Proposals::new(world.identifier()),
         forwarder: Forwarder::new(tasks.clone(), shutdown.clone()),
         reads,
         leases: Mutex::new(None),
         tasks,
         servers: Mutex::new(JoinSet::new()),
         shutdown,
+        world,
     };
     Ok((inner, Channels { rounds, leadership, closed, report_closed }))
 }
@@ -204,34 +201,14 @@ async fn watch_health(raft: Raft, shutdown: CancellationToken) {
 }
 
 fn serve(
-    inner: &Arc<Inner>,
-    tcp: TcpListener,
+    inner: &Inner,
     audience: Audience,
     closed: Option<mpsc::Sender<Subject>>,
     routes: Routes,
 ) -> Result<(), StartError> {
-    let listener = Listener {
-        tcp,
-        audience,
-        credentials: inner.credentials.clone(),
-        acceptor: TlsAcceptor::from(Arc::new(inner.credentials.server()?)),
-        shutdown: inner.shutdown.clone(),
-        closed,
-    };
-    let shutdown = inner.shutdown.clone();
-    let mut servers = inner.servers.lock();
-    let incoming = listener.incoming(&mut servers);
-    servers.spawn(async move {
-        let served = TonicServer::builder()
-            .initial_stream_window_size(12 << 20)
-            .initial_connection_window_size(12 << 20)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
-            .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "a port is no longer served");
-        }
-    });
+    let serving = Serving { audience, routes, shutdown: inner.shutdown.clone(), closed };
+    let served = inner.world.network.serve(serving)?;
+    inner.servers.lock().spawn(served);
     Ok(())
 }
 
@@ -246,6 +223,7 @@ impl Inner {
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => {}
                 () = task => {}
             }

@@ -3,12 +3,12 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use openraft::{Instant as _, rt::watch::WatchReceiver as _};
 use proto::{etcdserverpb::LeaseRevokeRequest, raftpb::command};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::{Error, Proposal, inner::Inner, lease::LeaseClock, oversight::Oversight};
 

@@ -19,6 +19,7 @@ use crate::{
     inner::Inner,
     membership::Request,
     raft::type_config::MemberInfo,
+    world::World,
 };
 
 /// What a request may take when its caller does not say.
@@ -60,6 +61,11 @@ impl Store {
     /// Starts a member: its peer port and its client port are served when this returns.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         crate::start::start(config).await
+    }
+
+    /// The same in a world of the caller's: what simulations do.
+    pub async fn start_in(config: Config, world: World) -> Result<Self, StartError> {
+        crate::start::start_in(config, world).await
     }
 
     /// Stops the member; if it leads, another one does first.
@@ -136,7 +142,7 @@ impl Store {
     /// Grants a lease; its id is drawn here when the request has none.
     pub async fn lease_grant(&self, mut request: LeaseGrantRequest) -> Result<LeaseGrantResponse, Error> {
         if request.id == 0 {
-            request.id = rand::random_range(1..=i64::MAX);
+            request.id = i64::try_from(self.inner.world.identifier() >> 1).unwrap_or(1).max(1);
         }
         let body = command::Body::LeaseGrant(request);
         let mut response = answer!(self.inner.propose(body, Proposal::default()).await?, LeaseGrant)?;
@@ -251,7 +257,7 @@ impl Store {
 
     /// Shows another certificate from the next connection on.
     pub fn replace_certificate(&self, tls: &Tls) -> Result<(), TlsError> {
-        self.inner.credentials.replace(tls)
+        self.inner.world.network.replace_certificate(tls)
     }
 
     /// The header of an answer given now.

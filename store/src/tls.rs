@@ -20,7 +20,7 @@ use rustls::{
 };
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
-use crate::config::Tls;
+use crate::{config::Tls, world::Subject};
 
 /// Why the certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +32,6 @@ pub struct TlsError {
 
 fn unusable(what: &'static str) -> impl Fn(&dyn fmt::Display) -> TlsError {
     move |why| TlsError { what, why: why.to_string() }
-}
-
-/// Whom a certificate names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
-    Member(u64),
-    Client(String),
 }
 
 /// The certificate shown to others; replaced while connections go on.

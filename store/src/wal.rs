@@ -39,6 +39,11 @@ use index::{Index, Lookup};
 use latency::Latency;
 use writer::{Job, Writer};
 
+use crate::{
+    config::Limits,
+    world::{Threads, World},
+};
+
 /// Who the log belongs to; written into every segment, so that a foreign file is never replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -46,7 +51,7 @@ pub(crate) struct Identity {
     pub(crate) member_id: u64,
 }
 
-/// Sizes, smaller in tests.
+/// Sizes, as the limits have them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) segment_bytes_first: u64,
@@ -55,9 +60,10 @@ pub(crate) struct Options {
     pub(crate) cache_bytes: usize,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { segment_bytes_first: 4 << 20, segment_bytes_max: 64 << 20, cache_bytes: 32 << 20 }
+impl From<Limits> for Options {
+    fn from(limits: Limits) -> Self {
+        let Limits { segment_bytes_first, segment_bytes_max, log_cache_bytes: cache_bytes, .. } = limits;
+        Self { segment_bytes_first, segment_bytes_max, cache_bytes }
     }
 }
 
@@ -74,27 +80,37 @@ pub(crate) struct Shared {
     latency: Latency,
 }
 
+enum Running {
+    Thread(JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
+}
+
 /// A handle to the log; clones share it.
 #[derive(Clone)]
 pub(crate) struct Wal {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    writer: Arc<Mutex<Option<Running>>>,
     dir: Arc<PathBuf>,
+    threads: Threads,
 }
 
 impl Wal {
     /// Opens or creates the log in `dir`, replaying what is there.
-    pub(crate) fn open(dir: &Path, identity: Identity, options: Options) -> Result<Self, WalError> {
-        let recovered = recovery::recover(dir, identity, options)?;
+    pub(crate) fn open(world: &World, dir: &Path, identity: Identity, options: Options) -> Result<Self, WalError> {
+        let recovered = recovery::recover(&*world.disk, dir, identity, options)?;
         let shared = Arc::new(Shared { index: Mutex::new(recovered.index), latency: Latency::default() });
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
-        let writer = Writer::new(dir, identity, options, recovered.tail, shared.clone())?;
-        let thread = std::thread::Builder::new()
-            .name("wal".into())
-            .spawn(move || writer.run(queue))
-            .map_err(|source| WalError::io(dir, source))?;
-        Ok(Self { shared, jobs, thread: Arc::new(Mutex::new(Some(thread))), dir: Arc::new(dir.to_path_buf()) })
+        let writer = Writer::new(world, dir, identity, options, recovered.tail, shared.clone())?;
+        let running = match world.threads {
+            Threads::System => {
+                let thread = std::thread::Builder::new().name("wal".into()).spawn(move || writer.run(queue));
+                Running::Thread(thread.map_err(|source| WalError::io(dir, source))?)
+            }
+            Threads::None => Running::Task(tokio::spawn(writer.run_as_task(queue))),
+        };
+        let (writer, dir) = (Arc::new(Mutex::new(Some(running))), Arc::new(dir.to_path_buf()));
+        Ok(Self { shared, jobs, writer, dir, threads: world.threads })
     }
 
     /// Adds entries that follow the last one. They are readable when this returns, durable when `done` is called.
@@ -165,15 +181,16 @@ impl Wal {
         let lookup = self.shared.index.lock().lookup(from, to, bytes_max);
         match lookup {
             Lookup::Memory(entries) => Ok(entries),
-            Lookup::Disk(runs) => tokio::task::spawn_blocking(move || {
-                let mut entries = Vec::new();
-                for run in runs {
-                    run.read(&mut entries)?;
-                }
-                Ok(entries)
-            })
-            .await
-            .map_err(io::Error::other)?,
+            Lookup::Disk(runs) => {
+                let read = self.threads.run(move || {
+                    let mut entries = Vec::new();
+                    for run in runs {
+                        run.read(&mut entries)?;
+                    }
+                    Ok(entries)
+                });
+                read.await?
+            }
         }
     }
 
@@ -197,9 +214,13 @@ impl Wal {
         if self.jobs.send(Job::Stop).await.is_err() {
             tracing::debug!(dir = %self.dir.display(), "the log is closed already");
         }
-        let thread = self.thread.lock().take();
-        let Some(thread) = thread else { return };
-        if tokio::task::spawn_blocking(move || thread.join().is_ok()).await.is_ok_and(|joined| !joined) {
+        let running = self.writer.lock().take();
+        let ended = match running {
+            Some(Running::Thread(thread)) => self.threads.run(move || thread.join().is_ok()).await.unwrap_or(false),
+            Some(Running::Task(task)) => task.await.is_ok(),
+            None => return,
+        };
+        if !ended {
             tracing::error!(dir = %self.dir.display(), "the log thread panicked");
         }
     }

@@ -195,6 +195,7 @@ impl WatchStream {
         };
         let due = *progress.due.get_or_insert_with(|| tokio::time::Instant::now() + progress.every);
         tokio::select! {
+            biased;
             changed = self.signal.changed() => stopped(changed).map(|()| None),
             () = tokio::time::sleep_until(due) => {
                 progress.due = None;

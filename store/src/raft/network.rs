@@ -28,7 +28,7 @@ use openraft::{
 };
 use proto::raftpb::{Frame, SnapshotChunk, raft_client::RaftClient};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tonic::{Request, Streaming, transport::Channel};
+use tonic::{Request, Streaming};
 
 use super::{
     codec,
@@ -36,7 +36,10 @@ use super::{
     state_machine::SnapshotData,
     type_config::{MemberInfo, SnapshotMeta, Types, Vote},
 };
-use crate::peers::{Peers, Traffic};
+use crate::{
+    peers::Peers,
+    world::{PeerChannel, Threads, Traffic},
+};
 
 /// A stream on which no answer comes for this long while requests are outstanding is given up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -77,16 +80,17 @@ fn broken(error: &(impl std::error::Error + 'static)) -> RPCError<Types> {
 /// Makes the connections openraft asks for.
 pub(crate) struct Network {
     peers: Peers,
+    threads: Threads,
 }
 
 impl Network {
-    pub(crate) fn new(peers: Peers) -> Self {
-        Self { peers }
+    pub(crate) fn new(peers: Peers, threads: Threads) -> Self {
+        Self { peers, threads }
     }
 
     fn peer(&self, id: u64, info: &MemberInfo, traffic: Traffic) -> Peer {
         self.peers.learn(id, info);
-        Peer { id, traffic, peers: self.peers.clone() }
+        Peer { id, traffic, peers: self.peers.clone(), threads: self.threads }
     }
 }
 
@@ -108,10 +112,11 @@ pub(crate) struct Peer {
     traffic: Traffic,
     /// Asked for every call: a member's address may change.
     peers: Peers,
+    threads: Threads,
 }
 
 impl Peer {
-    fn client(&self) -> Result<RaftClient<Channel>, RPCError<Types>> {
+    fn client(&self) -> Result<RaftClient<PeerChannel>, RPCError<Types>> {
         self.peers.client(self.id, self.traffic).map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))
     }
 
@@ -141,7 +146,7 @@ impl Peer {
         let header = serde_json::to_vec(&header).map_err(|error| broken(&error))?;
         let (failure, failed) = tokio::sync::oneshot::channel();
         let mut failure = Some(failure);
-        let blocks = blocks(source).scan((), move |(), block| {
+        let blocks = blocks(source, self.threads).scan((), move |(), block| {
             // A block that cannot be produced ends the stream early; the receiver misses the trailer and discards it all.
             let block = block.map(|data| SnapshotChunk { data });
             std::future::ready(block.map_err(|error| failure.take().map(|failure| failure.send(error))).ok())
@@ -261,6 +266,7 @@ impl RaftNetworkV2<Types> for Peer {
         };
         let header = SnapshotHeader { vote, meta: snapshot.meta };
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = self.send_snapshot(header, source) => sent.map_err(|error| match error {
                 RPCError::Unreachable(error) => StreamingError::Unreachable(error),

@@ -18,7 +18,7 @@ use super::{
     state_machine::SnapshotData,
     type_config::{Types, Vote},
 };
-use crate::{inner::Inner, tls::Subject};
+use crate::{inner::Inner, world::Subject};
 
 /// Proposals of one member under way at once; more wait in the stream.
 const FORWARDED_MAX: usize = 1024;

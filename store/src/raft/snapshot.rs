@@ -3,17 +3,24 @@
 use std::io;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Blocks between their producer and the connection; one is 256 KiB before compression.
 const BLOCKS_AHEAD: usize = 4;
 
+use crate::world::Threads;
 pub(crate) use crate::{persistence::Received, snapshot::SnapshotSource};
 
-/// The blocks of the state, compressed on a thread of their own and only as fast as they are sent.
-pub(super) fn blocks(source: SnapshotSource) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+/// The blocks of the state, compressed on a thread of their own, if there is one, and only as fast as they are sent.
+pub(super) fn blocks(
+    source: SnapshotSource,
+    threads: Threads,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    if threads == Threads::None {
+        return stream::iter(source).left_stream();
+    }
     let (queue, blocks) = mpsc::channel(BLOCKS_AHEAD);
     tokio::task::spawn_blocking(move || {
         for block in source {
@@ -23,5 +30,5 @@ pub(super) fn blocks(source: SnapshotSource) -> impl Stream<Item = io::Result<By
             }
         }
     });
-    ReceiverStream::new(blocks)
+    ReceiverStream::new(blocks).right_stream()
 }

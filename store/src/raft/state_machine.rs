@@ -180,7 +180,10 @@ impl RaftStateMachine<Types> for Machine {
             // Our own view, given back by openraft at start: it is what the state is already.
             SnapshotData::Source(source) if source.position() == self.state.view().position() => {}
             SnapshotData::Source(source) => {
-                let received = self.persistence.receive(Box::pin(super::snapshot::blocks(source))).await?;
+                let received = self
+                    .persistence
+                    .receive(Box::pin(super::snapshot::blocks(source, self.persistence.threads())))
+                    .await?;
                 self.persistence.install(&self.state, received).await?;
             }
         }

@@ -111,6 +111,7 @@ impl Session {
                 continue;
             }
             tokio::select! {
+                biased;
                 request = self.requests.message() => match request? {
                     Some(request) => self.take(request),
                     None => return Ok(None),

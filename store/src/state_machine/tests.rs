@@ -18,6 +18,7 @@ use crate::{
     rows::Owner,
     snapshot::{SnapshotSink, SnapshotSource},
     watch::{Step, WatchItem},
+    world::RealDisk,
 };
 
 const OWNER: Owner = Owner { cluster_id: 7, member_id: 9 };
@@ -613,7 +614,7 @@ fn a_long_history_is_forgotten_bit_by_bit() {
 fn a_checkpoint_on_disk_survives_and_belongs_to_one_member() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("checkpoint");
-    let (machine, mut keeper) = checkpoint::open(&path, OWNER).unwrap();
+    let (machine, mut keeper) = checkpoint::open(&RealDisk, &path, OWNER).unwrap();
     let mut bench = Bench { machine, index: 0 };
     for n in 0..100 {
         bench.run(put(&format!("k{}", n % 7), &"v".repeat(n * 2000))).unwrap();
@@ -625,12 +626,12 @@ fn a_checkpoint_on_disk_survives_and_belongs_to_one_member() {
     bench.machine.advance(Position { term: 2, index: bench.index + 1 }, Some("members".into()));
     keeper.write(&bench.machine.view()).unwrap();
     drop(keeper);
-    let (again, keeper) = checkpoint::open(&path, OWNER).unwrap();
+    let (again, keeper) = checkpoint::open(&RealDisk, &path, OWNER).unwrap();
     assert_same(&again, &bench.machine);
     assert_eq!(keeper.position(), bench.machine.view().position());
     drop(keeper);
     let other = Owner { member_id: 1, ..OWNER };
-    assert!(matches!(checkpoint::open(&path, other), Err(checkpoint::CheckpointError::Foreign { .. })));
+    assert!(matches!(checkpoint::open(&RealDisk, &path, other), Err(checkpoint::CheckpointError::Foreign { .. })));
 }
 
 #[test]

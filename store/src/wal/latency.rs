@@ -1,9 +1,10 @@
 //! How long flushes take, over the last few hundred.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use tokio::time::Instant;
 
 const SAMPLES: usize = 512;
 

@@ -4,14 +4,7 @@
 //! end where nothing readable follows. What stands behind that point decides: a record of a batch that can only have been
 //! written after the unreadable one was acknowledged means damage; anything else is a torn write and is cut.
 
-use std::{
-    collections::BTreeMap,
-    fs::{File, OpenOptions},
-    io::Read,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 
@@ -21,6 +14,7 @@ use super::{
     record::{HEADER, Header, Place, Record, aligned},
     segment::{SEGMENT_HEADER, SUFFIX, Segment, SegmentHeader, path_of},
 };
+use crate::world::Disk;
 
 /// Where the writer goes on.
 pub(super) struct Tail {
@@ -42,13 +36,18 @@ pub(super) struct Recovered {
     pub(super) tail: Option<Tail>,
 }
 
-pub(super) fn recover(dir: &Path, identity: Identity, options: Options) -> Result<Recovered, WalError> {
-    std::fs::create_dir_all(dir).map_err(|source| WalError::io(dir, source))?;
-    let sequences = sequences(dir)?;
+pub(super) fn recover(
+    disk: &dyn Disk,
+    dir: &Path,
+    identity: Identity,
+    options: Options,
+) -> Result<Recovered, WalError> {
+    disk.create_folder(dir).map_err(|source| WalError::io(dir, source))?;
+    let sequences = sequences(disk, dir)?;
     let mut index = Index::new(options.cache_bytes);
     let mut tail: Option<Tail> = None;
     for (at, sequence) in sequences.iter().enumerate() {
-        let read = Content::open(dir, *sequence, identity)?;
+        let read = Content::open(disk, dir, *sequence, identity)?;
         if let Some(tail) = &tail {
             follows(tail, *sequence, &read)?;
         }
@@ -67,18 +66,16 @@ pub(super) fn recover(dir: &Path, identity: Identity, options: Options) -> Resul
 }
 
 /// The segments in order; leftovers of an interrupted preparation are removed.
-fn sequences(dir: &Path) -> Result<Vec<u64>, WalError> {
+fn sequences(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, WalError> {
     let mut sequences = Vec::new();
-    let io = |source| WalError::io(dir, source);
-    for found in std::fs::read_dir(dir).map_err(io)? {
-        let path: PathBuf = found.map_err(io)?.path();
+    for path in disk.list(dir).map_err(|source| WalError::io(dir, source))? {
         let stem = path.file_stem().and_then(|stem| stem.to_str());
         match (path.extension().and_then(|suffix| suffix.to_str()), stem) {
             (Some(SUFFIX), Some(stem)) => match u64::from_str_radix(stem, 16) {
                 Ok(sequence) => sequences.push(sequence),
                 Err(_) => return Err(WalError::corrupt(&path, 0, "not the name of a segment")),
             },
-            (Some("spare"), _) => std::fs::remove_file(&path).map_err(|source| WalError::io(&path, source))?,
+            (Some("spare"), _) => disk.remove(&path).map_err(|source| WalError::io(&path, source))?,
             _ => {}
         }
     }
@@ -105,12 +102,12 @@ struct Content {
 }
 
 impl Content {
-    fn open(dir: &Path, sequence: u64, identity: Identity) -> Result<Self, WalError> {
+    fn open(disk: &dyn Disk, dir: &Path, sequence: u64, identity: Identity) -> Result<Self, WalError> {
         let path = path_of(dir, sequence);
         let io = |source| WalError::io(&path, source);
-        let mut file: File = OpenOptions::new().read(true).write(true).open(&path).map_err(io)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io)?;
+        let file = disk.open(&path).map_err(io)?;
+        let mut bytes = vec![0; usize::try_from(file.length().map_err(io)?).unwrap_or(usize::MAX)];
+        file.read_at(&mut bytes, 0).map_err(io)?;
         let header = SegmentHeader::decode(&bytes, &path, identity)?;
         if header.sequence != sequence {
             return Err(WalError::corrupt(&path, 32, "its name and its header disagree"));
@@ -200,7 +197,7 @@ impl Content {
         }
         tracing::warn!(path = %self.segment.path.display(), offset = end, "cutting a torn write off the log");
         let io = |source| WalError::io(&self.segment.path, source);
-        self.segment.file.write_all_at(&vec![0; rest.len()], end as u64).map_err(io)?;
-        self.segment.file.sync_data().map_err(io)
+        self.segment.file.write_at(&vec![0; rest.len()], end as u64).map_err(io)?;
+        self.segment.file.flush().map_err(io)
     }
 }

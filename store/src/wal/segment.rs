@@ -6,9 +6,7 @@
 //! ```
 
 use std::{
-    fs::File,
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,6 +17,7 @@ use super::{
     Identity, WalError,
     record::{Entry, HEADER, Header, Place, Record},
 };
+use crate::world::DiskFile;
 
 pub(super) const SEGMENT_HEADER: usize = 64;
 const MAGIC: [u8; 8] = *b"KTKWAL\r\n";
@@ -83,7 +82,7 @@ pub(super) fn path_of(dir: &Path, sequence: u64) -> PathBuf {
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) path: PathBuf,
-    pub(super) file: File,
+    pub(super) file: Arc<dyn DiskFile>,
     pub(super) salt: u64,
 }
 
@@ -98,7 +97,7 @@ impl Run {
     /// Reads the entries and checks them again: what the disk returns now need not be what it returned at start.
     pub(super) fn read(&self, out: &mut Vec<Entry>) -> io::Result<()> {
         let mut buffer = vec![0; self.length];
-        self.segment.file.read_exact_at(&mut buffer, self.offset)?;
+        self.segment.file.read_at(&mut buffer, self.offset)?;
         let buffer = Bytes::from(buffer);
         let mut at = 0;
         while at < buffer.len() {

@@ -4,6 +4,11 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::{segment::SEGMENT_HEADER, *};
+use crate::world::World;
+
+fn world() -> World {
+    World::unreachable()
+}
 
 const IDENTITY: Identity = Identity { cluster_id: 7, member_id: 1 };
 const SMALL: Options = Options { segment_bytes_first: 8 << 10, segment_bytes_max: 16 << 10, cache_bytes: 2 << 10 };
@@ -35,7 +40,7 @@ async fn all(wal: &Wal) -> Vec<Entry> {
 }
 
 fn open(dir: &TempDir) -> Result<Wal, WalError> {
-    Wal::open(dir.path(), IDENTITY, SMALL)
+    Wal::open(&world(), dir.path(), IDENTITY, SMALL)
 }
 
 fn segments(dir: &TempDir) -> Vec<PathBuf> {
@@ -185,7 +190,7 @@ async fn foreign_and_newer_files_are_refused() {
     append(&wal, vec![entry(1, 0)]).await;
     wal.close().await;
     let other = Identity { member_id: 2, ..IDENTITY };
-    assert!(matches!(Wal::open(dir.path(), other, SMALL), Err(WalError::Foreign { found_member: 1, .. })));
+    assert!(matches!(Wal::open(&world(), dir.path(), other, SMALL), Err(WalError::Foreign { found_member: 1, .. })));
     let file = fs::OpenOptions::new().write(true).open(&segments(&dir)[0]).unwrap();
     file.write_all_at(&2u32.to_le_bytes(), 8).unwrap();
     assert!(matches!(open(&dir), Err(WalError::Newer { found: 2, known: 1, .. })));
@@ -194,7 +199,7 @@ async fn foreign_and_newer_files_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_appends_share_a_flush_and_complete_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let wal = Wal::open(dir.path(), IDENTITY, Options::default()).unwrap();
+    let wal = Wal::open(&world(), dir.path(), IDENTITY, crate::config::Limits::default().into()).unwrap();
     let (tx, mut rx) = mpsc::channel(5000);
     for index in 0..5000 {
         let tx = tx.clone();

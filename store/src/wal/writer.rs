@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,6 +17,7 @@ use super::{
     recovery::Tail,
     segment::{SEGMENT_HEADER, Segment, SegmentHeader, path_of},
 };
+use crate::world::{Disk, World};
 
 /// One write holds about this much at most, so that its flush stays short.
 const BATCH_BYTES_MAX: usize = 8 << 20;
@@ -58,6 +57,7 @@ struct Active {
 }
 
 pub(super) struct Writer {
+    world: World,
     dir: PathBuf,
     identity: Identity,
     options: Options,
@@ -79,10 +79,13 @@ pub(super) struct Writer {
     committed_changed: bool,
     stop: bool,
     buffer: Vec<u8>,
+    /// Where its entries will stand.
+    places: Vec<(Position, Location)>,
 }
 
 impl Writer {
     pub(super) fn new(
+        world: &World,
         dir: &Path,
         identity: Identity,
         options: Options,
@@ -90,7 +93,7 @@ impl Writer {
         shared: Arc<Shared>,
     ) -> Result<Self, WalError> {
         let io = |source| WalError::io(dir, source);
-        let mut preparer = Preparer::start(dir).map_err(io)?;
+        let mut preparer = Preparer::start(world, dir).map_err(io)?;
         let first = options.segment_bytes_first;
         let (active, batch, crc, highest) = match tail {
             Some(tail) => {
@@ -99,8 +102,8 @@ impl Writer {
             }
             None => {
                 let spare = preparer.take(first).map_err(io)?;
-                let header = SegmentHeader { identity, sequence: 1, salt: rand::random(), previous: 0, batch: 1 };
-                let active = install(dir, spare, header).map_err(io)?;
+                let header = SegmentHeader { identity, sequence: 1, salt: (world.random)(), previous: 0, batch: 1 };
+                let active = install(&*world.disk, dir, spare, header).map_err(io)?;
                 shared.index.lock().add_segment(1, active.segment.clone());
                 (active, 0, 0, BTreeMap::from([(1, None)]))
             }
@@ -111,6 +114,7 @@ impl Writer {
             (index.vote, index.committed, index.purged)
         };
         Ok(Self {
+            world: world.clone(),
             dir: dir.to_path_buf(),
             identity,
             options,
@@ -130,30 +134,52 @@ impl Writer {
             committed_changed: false,
             stop: false,
             buffer: Vec::new(),
+            places: Vec::new(),
         })
     }
 
+    /// On a thread of its own.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while !self.stop {
             let Some(job) = queue.blocking_recv() else { break };
-            let mut bytes = self.gather(job);
-            while bytes < BATCH_BYTES_MAX
-                && let Ok(job) = queue.try_recv()
+            self.gather_all(job, &mut queue);
+            if (self.must_flush || self.stop)
+                && let Err(error) = self.write().and_then(|()| self.flush())
             {
-                bytes += self.gather(job);
+                return self.give_up(&error);
             }
-            if self.must_flush || self.stop {
-                self.write_or_die();
+        }
+    }
+
+    /// As a task, where there are no threads; what comes while a flush takes its time shares the next one here too.
+    pub(super) async fn run_as_task(mut self, mut queue: mpsc::Receiver<Job>) {
+        while !self.stop {
+            let Some(job) = queue.recv().await else { break };
+            self.gather_all(job, &mut queue);
+            if !self.must_flush && !self.stop {
+                continue;
+            }
+            let written = self.write();
+            tokio::time::sleep(self.world.disk.flush_time()).await;
+            if let Err(error) = written.and_then(|()| self.flush()) {
+                return self.give_up(&error);
             }
         }
     }
 
     /// After a failed write or flush nobody knows what the disk holds; only a restart reads it anew.
-    fn write_or_die(&mut self) {
-        if let Err(error) = self.write() {
-            let path = self.active.segment.path.display();
-            tracing::error!(%path, %error, "the log cannot be written; ending the process, since nothing after this would be durable");
-            std::process::abort();
+    fn give_up(&self, error: &io::Error) {
+        let path = self.active.segment.path.display();
+        tracing::error!(%path, %error, "the log cannot be written; ending the process, since nothing after this would be durable");
+        self.world.disk.give_up(error);
+    }
+
+    fn gather_all(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) {
+        let mut bytes = self.gather(first);
+        while bytes < BATCH_BYTES_MAX
+            && let Ok(job) = queue.try_recv()
+        {
+            bytes += self.gather(job);
         }
     }
 
@@ -186,12 +212,15 @@ impl Writer {
         self.records[first..].iter().map(Record::size).sum()
     }
 
+    /// Puts the batch into the segment; nothing of it counts before [`Writer::flush`].
     fn write(&mut self) -> io::Result<()> {
         let mut records = std::mem::take(&mut self.records);
         if let Some(committed) = self.committed.filter(|_| std::mem::take(&mut self.committed_changed)) {
             records.push(Record::Committed(committed));
         }
         self.must_flush = false;
+        self.buffer.clear();
+        self.places.clear();
         if records.is_empty() {
             return Ok(());
         }
@@ -202,13 +231,20 @@ impl Writer {
             self.roll(size)?;
             records.splice(0..0, state);
         }
-        let places = self.encode(&records);
+        self.encode(&records);
         self.shared.latency.begin();
-        self.active.segment.file.write_all_at(&self.buffer, self.active.offset)?;
-        self.active.segment.file.sync_data()?;
+        self.active.segment.file.write_at(&self.buffer, self.active.offset)
+    }
+
+    /// Makes the batch durable and says so.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.active.segment.file.flush()?;
         self.shared.latency.end();
         self.active.offset += self.buffer.len() as u64;
-        self.shared.index.lock().written(&places);
+        self.shared.index.lock().written(&self.places);
         for completion in self.completions.drain(..) {
             completion.succeed();
         }
@@ -225,10 +261,8 @@ impl Writer {
         vote.into_iter().chain(committed).chain(purged).collect()
     }
 
-    /// Fills the buffer with one batch; answers where its entries will stand.
-    fn encode(&mut self, records: &[Record]) -> Vec<(Position, Location)> {
-        let mut places = Vec::with_capacity(records.len());
-        self.buffer.clear();
+    /// Fills the buffer with one batch, and notes where its entries will stand.
+    fn encode(&mut self, records: &[Record]) {
         self.batch += 1;
         for (at, record) in records.iter().enumerate() {
             let start = self.buffer.len();
@@ -238,12 +272,11 @@ impl Writer {
             self.crc = record::encode(record, place, self.batch, last, self.crc, &mut self.buffer);
             if let Record::Entry(entry) = record {
                 let length = u32::try_from(self.buffer.len() - start).unwrap_or(u32::MAX);
-                places.push((entry.position(), Location { segment: self.active.sequence, offset, length }));
+                self.places.push((entry.position(), Location { segment: self.active.sequence, offset, length }));
                 let highest = self.highest.entry(self.active.sequence).or_default();
                 *highest = (*highest).max(Some(entry.index));
             }
         }
-        places
     }
 
     /// Goes on in a new segment that holds `size` bytes of records at least.
@@ -254,11 +287,11 @@ impl Writer {
         let header = SegmentHeader {
             identity: self.identity,
             sequence,
-            salt: rand::random(),
+            salt: (self.world.random)(),
             previous: self.crc,
             batch: self.batch + 1,
         };
-        self.active = install(&self.dir, spare, header)?;
+        self.active = install(&*self.world.disk, &self.dir, spare, header)?;
         self.next_length =
             (self.active.length * 2).clamp(self.options.segment_bytes_first, self.options.segment_bytes_max);
         self.highest.insert(sequence, None);
@@ -279,29 +312,29 @@ impl Writer {
             // A reader that still holds the file goes on reading it: then it is removed, not reused.
             match segment.and_then(Arc::into_inner) {
                 Some(segment) => self.recycle(segment)?,
-                None => std::fs::remove_file(path_of(&self.dir, sequence))?,
+                None => self.world.disk.remove(&path_of(&self.dir, sequence))?,
             }
             // One at a time and oldest first, so that a gap between segments always means damage.
-            File::open(&self.dir)?.sync_all()?;
+            self.world.disk.flush_folder(&self.dir)?;
         }
         Ok(())
     }
 
     fn recycle(&self, segment: Segment) -> io::Result<()> {
         let path = segment.path.with_extension("spare");
-        std::fs::rename(&segment.path, &path)?;
-        let length = segment.file.metadata()?.len();
+        self.world.disk.rename(&segment.path, &path)?;
+        let length = segment.file.length()?;
         self.preparer.recycle(Spare { path, file: segment.file, length })
     }
 }
 
 /// Gives a spare file its header and its name, durably.
-fn install(dir: &Path, spare: Spare, header: SegmentHeader) -> io::Result<Active> {
-    spare.file.write_all_at(&header.encode(), 0)?;
-    spare.file.sync_data()?;
+fn install(disk: &dyn Disk, dir: &Path, spare: Spare, header: SegmentHeader) -> io::Result<Active> {
+    spare.file.write_at(&header.encode(), 0)?;
+    spare.file.flush()?;
     let path = path_of(dir, header.sequence);
-    std::fs::rename(&spare.path, &path)?;
-    File::open(dir)?.sync_all()?;
+    disk.rename(&spare.path, &path)?;
+    disk.flush_folder(dir)?;
     let segment = Arc::new(Segment { path, file: spare.file, salt: header.salt });
     Ok(Active { sequence: header.sequence, segment, offset: SEGMENT_HEADER as u64, length: spare.length })
 }
