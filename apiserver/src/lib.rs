@@ -49,6 +49,7 @@ pub use config::Config;
 pub use dialer::{Connection, DirectDialer, NodeDialer};
 pub use serve::serve;
 pub use server::{ApiServer, StartError, router};
+pub use storage::encryption::{KEYS_PREFIX as DATA_KEYS, opens_data_key};
 pub use user::{AUTHENTICATED, Fence, MASTERS, NODE_PREFIX, NODES, UserInfo};
 pub use watch::source::SourceEvent;
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -115,6 +115,32 @@ impl Cluster {
         Pid::from_raw(i32::try_from(record["pid"].as_i64().expect("a number")).expect("a process id"))
     }
 
+    /// A host's folder of this kind of process.
+    pub fn host_dir(&self, host: &str, role: &str) -> PathBuf {
+        self.dir().join("hosts").join(host).join(role)
+    }
+
+    /// Starts `kontiki server` on a host, as its user would on a machine: outside of what `kontiki up` looks after.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_server(&self, host: &str, flags: &[&str]) -> Server {
+        let log = tempfile::NamedTempFile::new().expect("a temporary file");
+        let netns = format!("kontiki-{}-{host}", self.tag());
+        let child = Command::new("ip")
+            .args(["netns", "exec", &netns])
+            .arg(&self.program)
+            .arg("server")
+            .arg("--dir")
+            .arg(self.host_dir(host, "server"))
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(log.reopen().expect("the log opens"))
+            .spawn()
+            .expect("the server starts");
+        Server { child, log }
+    }
+
     /// Sends a signal to a host's `server` or `agent`.
     pub fn signal(&self, host: &str, role: &str, signal: Signal) {
         kill(self.pid(host, role), signal).expect("the process can be signalled");
@@ -166,6 +192,56 @@ impl Cluster {
             }
         }
         text
+    }
+}
+
+/// A master that was started by hand. `ip netns exec` becomes the program, so its process is the master's.
+pub struct Server {
+    child: Child,
+    log: tempfile::NamedTempFile,
+}
+
+impl Server {
+    /// What it wrote.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap_or_default()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
+        kill(pid, signal).expect("the process can be signalled");
+    }
+
+    /// Waits until it has ended by itself, and tells whether with success.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended(&mut self) -> bool {
+        let (child, log) = (&mut self.child, &self.log);
+        testing_eventually(|| match child.try_wait().expect("the process can be waited for") {
+            Some(status) => Ok(status.success()),
+            None => Err(format!("it runs on:\n{}", fs::read_to_string(log.path()).unwrap_or_default())),
+        })
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            write_to_stderr(&self.log());
+        }
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

@@ -5,7 +5,15 @@ use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{agent, credential, proxy, server, status, token::Role, up};
+use crate::{agent, credential, leave, proxy, recover, server, snapshot, status, store_status, token::Role, up};
+
+mod store;
+
+const API_PORT: u16 = 6443;
+const CLIENT_PORT: u16 = 2379;
+const PEER_PORT: u16 = 2380;
+
+pub(crate) use store::{BackupArgs, RecoverArgs, RestoreArgs, SaveArgs, SnapshotCommand, TargetArgs};
 
 /// Kubernetes with high availability built in.
 #[derive(Parser)]
@@ -29,6 +37,18 @@ enum Command {
     Agent(AgentArgs),
     /// Make a token that lets a machine join
     Token(TokenArgs),
+    /// Save, check and restore backups of the store
+    Snapshot(store::SnapshotArgs),
+    /// Look at the store
+    Store(store::StoreArgs),
+    /// Make a new group from one surviving master, when the others are lost for good
+    Recover(RecoverArgs),
+    /// Take a master out of its cluster; run it there
+    Leave {
+        /// The master's folder
+        #[arg(long, default_value = "/var/lib/kontiki/server", env = "KONTIKI_SERVER_DIR")]
+        dir: PathBuf,
+    },
     /// Run the local proxy that leads kubectl to a master that is alive
     Proxy(ProxyArgs),
     /// Print the client certificate for kubectl, and start the proxy where it does not run
@@ -57,6 +77,12 @@ pub(crate) struct UpArgs {
     /// One master that also runs pods
     #[arg(long, conflicts_with_all = ["masters", "workers"])]
     pub(crate) single: bool,
+    /// Begin with this backup, see `kontiki snapshot`
+    #[arg(long, requires = "keys_from")]
+    pub(crate) restore: Option<PathBuf>,
+    /// With --restore: a folder of a master of the cluster that was saved, for its keys
+    #[arg(long, requires = "restore")]
+    pub(crate) keys_from: Option<PathBuf>,
 }
 
 /// Flags of `kontiki server`.
@@ -74,21 +100,10 @@ pub(crate) struct ServerArgs {
     /// The join token, or @FILE that holds it
     #[arg(long, env = "KONTIKI_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// This master's name; the host's by default
-    #[arg(long, env = "KONTIKI_NAME")]
-    pub(crate) name: Option<String>,
-    /// The address where others reach this master
-    #[arg(long, env = "KONTIKI_ADVERTISE_ADDRESS")]
-    pub(crate) advertise_address: Option<IpAddr>,
-    /// Port of the Kubernetes API
-    #[arg(long, default_value_t = 6443)]
-    pub(crate) api_port: u16,
-    /// Port of etcd's API
-    #[arg(long, default_value_t = 2379)]
-    pub(crate) client_port: u16,
-    /// Port between masters
-    #[arg(long, default_value_t = 2380)]
-    pub(crate) peer_port: u16,
+    #[command(flatten)]
+    pub(crate) master: MasterArgs,
+    #[command(flatten)]
+    pub(crate) backups: BackupArgs,
     /// Services get their addresses from here; counts at --init
     #[arg(long, default_value = "10.96.0.0/16")]
     pub(crate) service_cidr: String,
@@ -98,6 +113,32 @@ pub(crate) struct ServerArgs {
     /// The cluster's DNS suffix; counts at --init
     #[arg(long, default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
+}
+
+/// What a master is called and where it is reached; written down at its creation.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MasterArgs {
+    /// This master's name; the host's by default
+    #[arg(long, env = "KONTIKI_NAME")]
+    pub(crate) name: Option<String>,
+    /// The address where others reach this master
+    #[arg(long, env = "KONTIKI_ADVERTISE_ADDRESS")]
+    pub(crate) advertise_address: Option<IpAddr>,
+    /// Port of the Kubernetes API
+    #[arg(long, default_value_t = API_PORT)]
+    pub(crate) api_port: u16,
+    /// Port of etcd's API
+    #[arg(long, default_value_t = CLIENT_PORT)]
+    pub(crate) client_port: u16,
+    /// Port between masters
+    #[arg(long, default_value_t = PEER_PORT)]
+    pub(crate) peer_port: u16,
+}
+
+impl Default for MasterArgs {
+    fn default() -> Self {
+        Self { name: None, advertise_address: None, api_port: API_PORT, client_port: CLIENT_PORT, peer_port: PEER_PORT }
+    }
 }
 
 /// Flags of `kontiki agent`.
@@ -196,6 +237,16 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Token(TokenArgs { command: TokenCommand::Create { dir, role, hours, uses } }) => {
             say(&in_runtime(server::create_token(&dir, role, hours, uses))?);
+            Ok(())
+        }
+        Command::Snapshot(args) => in_runtime(snapshot::run(args.command, &mut say)),
+        Command::Store(store::StoreArgs { command: store::StoreCommand::Status(target) }) => {
+            say(&in_runtime(store_status::table(&target))?);
+            Ok(())
+        }
+        Command::Recover(args) => in_runtime(recover::run(&args, &mut say)),
+        Command::Leave { dir } => {
+            say(&in_runtime(leave::run(&dir))?);
             Ok(())
         }
         Command::Proxy(args) => {

@@ -4,8 +4,8 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use proto::etcdserverpb::{
-    MemberListRequest, StatusRequest, StatusResponse, cluster_client::ClusterClient, kv_client::KvClient,
-    maintenance_client::MaintenanceClient,
+    Member, MemberListRequest, MemberRemoveRequest, StatusRequest, StatusResponse, cluster_client::ClusterClient,
+    kv_client::KvClient, maintenance_client::MaintenanceClient,
 };
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -13,6 +13,9 @@ use crate::pki::Pair;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A change of the membership may need another leader first.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a client of the etcd port shows and trusts.
 #[derive(Clone)]
@@ -49,11 +52,33 @@ impl Access {
     /// # Errors
     /// When the URL or a certificate is malformed.
     pub fn channel(&self, url: &str) -> Result<Channel> {
+        Ok(self.endpoint(url)?.timeout(CALL_TIMEOUT).connect_lazy())
+    }
+
+    fn endpoint(&self, url: &str) -> Result<Endpoint> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&self.authority))
             .identity(Identity::from_pem(&self.identity.cert, &self.identity.key));
         let endpoint = Endpoint::from_shared(url.to_owned())?.tls_config(tls)?.tcp_nodelay(true);
-        Ok(endpoint.connect_timeout(CALL_TIMEOUT).timeout(CALL_TIMEOUT).connect_lazy())
+        Ok(endpoint.connect_timeout(CALL_TIMEOUT))
+    }
+
+    /// A client that takes a snapshot: it may take as long as the state is large.
+    pub(crate) fn snapshots(&self, url: &str) -> Result<MaintenanceClient<Channel>> {
+        Ok(MaintenanceClient::new(self.endpoint(url)?.connect_lazy()))
+    }
+
+    /// The members, as this master knows them or as a quorum does.
+    pub(crate) async fn members(&self, url: &str, linearizable: bool) -> Result<Vec<Member>> {
+        let request = MemberListRequest { linearizable };
+        Ok(ClusterClient::new(self.channel(url)?).member_list(request).await?.into_inner().members)
+    }
+
+    /// Removes a member; its data stay where they are.
+    pub(crate) async fn remove_member(&self, url: &str, id: u64) -> Result<()> {
+        let mut client = ClusterClient::new(self.endpoint(url)?.timeout(CHANGE_TIMEOUT).connect_lazy());
+        client.member_remove(MemberRemoveRequest { id }).await?;
+        Ok(())
     }
 
     /// One master's own view of the group.
@@ -61,10 +86,18 @@ impl Access {
         Ok(MaintenanceClient::new(self.channel(url)?).status(StatusRequest {}).await?.into_inner())
     }
 
+    /// The same, with the version of the software and the 99th percentile of its disk's flushes in microseconds.
+    pub(crate) async fn status_in_full(&self, url: &str) -> Result<(StatusResponse, String, Option<f64>)> {
+        let response = MaintenanceClient::new(self.channel(url)?).status(StatusRequest {}).await?;
+        let said = |name| response.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (version, flush) = (said(store::VERSION), said(store::FSYNC_P99_MICROS));
+        let flush = flush.and_then(|micros| micros.parse().ok());
+        Ok((response.into_inner(), version.unwrap_or_else(|| "-".to_owned()), flush))
+    }
+
     /// How many members vote, and how many only learn.
     pub(crate) async fn voters_and_learners(&self, url: &str) -> Result<(usize, usize)> {
-        let request = MemberListRequest { linearizable: true };
-        let members = ClusterClient::new(self.channel(url)?).member_list(request).await?.into_inner().members;
+        let members = self.members(url, true).await?;
         let learners = members.iter().filter(|member| member.is_learner).count();
         Ok((members.len() - learners, learners))
     }

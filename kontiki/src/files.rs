@@ -7,7 +7,11 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 
 /// Writes `content` to `path` with these permissions: after a crash the file has the old content or the new one, whole.
 pub(crate) fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<()> {
@@ -24,6 +28,19 @@ pub(crate) fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<()
         }
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Holds a folder for this process: no other master may run in it, and no command may change it meanwhile. The kernel lets
+/// go of it when the process ends, however it ends.
+pub(crate) fn lock(dir: &Path) -> Result<Flock<fs::File>> {
+    let path = dir.join("lock");
+    let open = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = open.with_context(|| format!("cannot open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, Errno::EWOULDBLOCK)) => bail!("{} is in use by a running master", dir.display()),
+        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
 }
 
 /// Makes a folder that only its owner may enter.

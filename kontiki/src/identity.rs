@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     files,
-    pki::{Authorities, Leaf, Pair, member_uri},
+    pki::{Authorities, Leaf, Pair, member_uri, successor_uri},
 };
 
 /// The format of the identity files that this program writes.
@@ -27,6 +27,17 @@ pub(crate) struct Settings {
     pub(crate) cluster_cidr: String,
     /// The DNS suffix of the cluster.
     pub(crate) cluster_domain: String,
+    /// The clusters that this one took the place of, by restore or recovery: their masters are refused, and told so.
+    #[serde(default)]
+    pub(crate) predecessors: Vec<u64>,
+}
+
+impl Settings {
+    /// What the masters of a cluster share that takes the place of this one.
+    pub(crate) fn succeeded(&self, cluster_id: u64) -> Self {
+        let predecessors = self.predecessors.iter().copied().chain([self.cluster_id]).collect();
+        Self { cluster_id, predecessors, ..self.clone() }
+    }
 }
 
 /// The ports of a master.
@@ -70,16 +81,31 @@ impl Master {
 
     /// The master that was made in `dir`, if one was.
     pub(crate) fn load(dir: &Path) -> Result<Option<Self>> {
-        load(&dir.join("master.json"))
+        Self::load_file(&dir.join("master.json"))
+    }
+
+    /// The master that a file describes, if it is there.
+    pub(crate) fn load_file(path: &Path) -> Result<Option<Self>> {
+        load(path)
     }
 
     pub(crate) fn save(&self, dir: &Path) -> Result<()> {
-        files::write_durably(&dir.join("master.json"), &serde_json::to_vec_pretty(self)?, 0o600)
+        self.save_as(&dir.join("master.json"))
+    }
+
+    pub(crate) fn save_as(&self, path: &Path) -> Result<()> {
+        files::write_durably(path, &serde_json::to_vec_pretty(self)?, 0o600)
     }
 
     /// An `https` URL of one of its ports.
     pub(crate) fn url(&self, port: u16) -> String {
         format!("https://{}", std::net::SocketAddr::new(self.address, port))
+    }
+
+    fn store_uris(&self) -> Vec<String> {
+        let id = self.settings.cluster_id;
+        let former = self.settings.predecessors.iter().map(|former| successor_uri(*former, id));
+        std::iter::once(member_uri(id, self.member_id)).chain(former).collect()
     }
 
     /// Signs and writes this master's own certificates: all that follows from the authorities and its identity.
@@ -89,7 +115,7 @@ impl Master {
             common_name: self.name.clone(),
             dns_names: vec![self.name.clone(), "localhost".into()],
             addresses: vec![self.address, loopback],
-            uri: Some(member_uri(self.settings.cluster_id, self.member_id)),
+            uris: self.store_uris(),
             server: true,
             client: true,
             ..Leaf::default()
@@ -181,7 +207,7 @@ pub(crate) fn administrator(authorities: &Authorities) -> Result<Pair> {
 pub(crate) fn etcd_client(authorities: &Authorities, cluster_id: u64, name: &str) -> Result<Pair> {
     authorities.store.issue(&Leaf {
         common_name: name.into(),
-        uri: Some(format!("kontiki://{cluster_id:016x}/client/{name}")),
+        uris: vec![format!("kontiki://{cluster_id:016x}/client/{name}")],
         client: true,
         ..Leaf::default()
     })
@@ -221,6 +247,7 @@ mod tests {
             service_cidr: "10.96.0.0/16".into(),
             cluster_cidr: "10.244.0.0/16".into(),
             cluster_domain: "cluster.local".into(),
+            predecessors: Vec::new(),
         };
         let ports = Ports { api: 6443, client: 2379, peer: 2380 };
         let made = Master::new(settings, 2, "m1".into(), [10, 0, 0, 1].into(), ports, true);

@@ -28,6 +28,9 @@ pub(crate) struct MasterRequest {
     pub(crate) member_id: u64,
     pub(crate) peer_url: String,
     pub(crate) client_url: String,
+    /// The member that this master was before: its place is free.
+    #[serde(default)]
+    pub(crate) replaces: Option<u64>,
 }
 
 /// All that makes masters equal.

@@ -65,8 +65,8 @@ pub struct Leaf {
     pub dns_names: Vec<String>,
     /// Addresses of a server.
     pub addresses: Vec<IpAddr>,
-    /// A URI that names the holder (see the module's text).
-    pub uri: Option<String>,
+    /// URIs that name the holder (see the module's text).
+    pub uris: Vec<String>,
     /// May authenticate a server.
     pub server: bool,
     /// May authenticate a client.
@@ -130,7 +130,7 @@ impl Authority {
             params.distinguished_name.push(DnType::OrganizationName, organization.as_str());
         }
         params.subject_alt_names.extend(leaf.addresses.iter().copied().map(SanType::IpAddress));
-        if let Some(uri) = &leaf.uri {
+        for uri in &leaf.uris {
             params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
         }
         params.is_ca = IsCa::ExplicitNoCa;
@@ -163,6 +163,11 @@ pub fn signing_request() -> Result<(String, String)> {
 /// The URI that names a master on the store's ports.
 pub fn member_uri(cluster_id: u64, member_id: u64) -> String {
     format!("kontiki://{cluster_id:016x}/member/{member_id:016x}")
+}
+
+/// The URI that tells the members of a former cluster that this one took its place: they stop where they meet it.
+pub fn successor_uri(former_id: u64, cluster_id: u64) -> String {
+    format!("kontiki://{former_id:016x}/succeeded-by/{cluster_id:016x}")
 }
 
 /// The three authorities of a cluster.
@@ -268,7 +273,7 @@ mod tests {
         let made = Authorities::generate(7).unwrap();
         made.save(dir.path()).unwrap();
         let read = Authorities::load(dir.path()).unwrap();
-        let leaf = Leaf { common_name: "m1".into(), uri: Some(member_uri(7, 9)), server: true, ..Leaf::default() };
+        let leaf = Leaf { common_name: "m1".into(), uris: vec![member_uri(7, 9)], server: true, ..Leaf::default() };
         let pair = read.store.issue(&leaf).unwrap();
         let uri = "kontiki://0000000000000007/member/0000000000000009".to_owned();
         assert_eq!(subject_and_uri(&pair.cert).1, vec![uri]);

@@ -71,7 +71,7 @@ async fn nodes(cluster: &Cluster) -> Result<String> {
 }
 
 /// Columns padded to their widest cell.
-fn align(rows: &[Vec<String>]) -> String {
+pub(crate) fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| Some(row.get(column)?.len())).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

@@ -13,7 +13,10 @@ use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use tokio::time::Instant;
 
-use crate::{cli::UpArgs, credential, files};
+use crate::{
+    cli::{MasterArgs, RestoreArgs, UpArgs},
+    credential, files, snapshot,
+};
 
 pub(crate) mod cluster;
 mod down;
@@ -36,6 +39,9 @@ pub(crate) async fn run(args: UpArgs, say: &mut dyn FnMut(&str)) -> Result<()> {
     preflight::check(args.single || args.workers > 0)?;
     let dir = absolute(&args.folder.dir)?;
     let known = Cluster::load(&dir)?;
+    if known.is_some() && args.restore.is_some() {
+        bail!("there is a cluster in {}: restore into another folder with --dir", dir.display());
+    }
     if let Some(cluster) = &known {
         let expected: usize = cluster.hosts.iter().map(|h| usize::from(h.master) + usize::from(h.worker)).sum();
         if cluster.running().len() == expected {
@@ -52,8 +58,9 @@ pub(crate) async fn run(args: UpArgs, say: &mut dyn FnMut(&str)) -> Result<()> {
         }
         None => plan(&args, dir)?,
     };
+    let restore = args.restore.zip(args.keys_from).map(|(file, keys_from)| Restore { file, keys_from });
     let mut up = Up { cluster, children: BTreeMap::new(), start };
-    match up.bring_up(fresh, say).await {
+    match up.bring_up(fresh, restore, say).await {
         Ok(()) => Ok(()),
         Err(error) => {
             let error = up.explain(error);
@@ -125,11 +132,16 @@ struct Up {
 }
 
 impl Up {
-    async fn bring_up(&mut self, fresh: bool, say: &mut dyn FnMut(&str)) -> Result<()> {
+    async fn bring_up(&mut self, fresh: bool, restore: Option<Restore>, say: &mut dyn FnMut(&str)) -> Result<()> {
         let hosts = self.cluster.hosts.clone();
         let first = hosts.first().context("a cluster has at least one master")?;
         files::private_folder(&self.cluster.dir.join("images"))?;
         if !self.runs(first, "server") {
+            if fresh && let Some(restore) = restore {
+                let args = restore.for_host(first, self.cluster.host_dir(&first.name).join("server"));
+                files::private_folder(&self.cluster.host_dir(&first.name))?;
+                snapshot::restore(&args, say).await?;
+            }
             self.start_server(first, fresh.then_some(First))?;
         }
         if fresh {
@@ -234,6 +246,28 @@ impl Up {
             text.push_str(&format!("\n{role} on {host} ended ({status}); it said last:\n  {}", tail.join("\n  ")));
         }
         anyhow::anyhow!(text)
+    }
+}
+
+/// What a new cluster begins with.
+struct Restore {
+    file: PathBuf,
+    keys_from: PathBuf,
+}
+
+impl Restore {
+    fn for_host(self, host: &Host, dir: PathBuf) -> RestoreArgs {
+        RestoreArgs {
+            file: self.file,
+            dir,
+            keys_from: self.keys_from,
+            skip_revisions: store::restore::REVISIONS_SKIPPED,
+            master: MasterArgs {
+                name: Some(host.name.clone()),
+                advertise_address: Some(host.address.into()),
+                ..MasterArgs::default()
+            },
+        }
     }
 }
 

@@ -40,12 +40,14 @@ pub struct Timing {
     pub election_min: Duration,
     /// Also the leader's lease.
     pub election_max: Duration,
+    /// A voter that the leader has not heard of for so long is lost: a learner in sync takes its place.
+    pub voter_lost: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        Self { heartbeat: ms(40), election_min: ms(100), election_max: ms(200) }
+        Self { heartbeat: ms(40), election_min: ms(100), election_max: ms(200), voter_lost: Duration::from_secs(600) }
     }
 }
 

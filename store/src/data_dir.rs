@@ -84,6 +84,18 @@ pub(crate) struct DataDir {
     pub(crate) creates_cluster: bool,
 }
 
+/// Stamps a directory whose content was put there from outside: the member that starts in it goes on from that.
+pub(crate) fn stamp(disk: &dyn Disk, path: &Path, cluster_id: u64, member_id: u64) -> io::Result<()> {
+    let stamp = Stamp {
+        magic: MAGIC.to_owned(),
+        format: FORMAT,
+        cluster_id: format!("{cluster_id:016x}"),
+        member_id: format!("{member_id:016x}"),
+        creates_cluster: false,
+    };
+    write_durably(disk, path, STAMP, &serde_json::to_vec_pretty(&stamp)?)
+}
+
 impl DataDir {
     pub(crate) fn open(disk: &dyn Disk, config: &Config) -> Result<Self, DirError> {
         let path = config.dir.clone();

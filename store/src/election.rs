@@ -88,6 +88,11 @@ impl Election {
         self.heard.lock().at = Instant::now();
     }
 
+    /// How long no leader was heard.
+    pub(crate) fn silence(&self) -> Duration {
+        self.heard.lock().at.elapsed()
+    }
+
     /// A connection of this member was lost.
     fn lost(&self, member: u64) {
         let mut heard = self.heard.lock();

@@ -22,6 +22,7 @@ use crate::{
     Error, Leadership, Proposal,
     command::{FEATURE_LEVEL, validate},
     config::Config,
+    departure::Departure,
     election::Election,
     forward::Forwarder,
     lease::LeaseClock,
@@ -64,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) tasks: TaskTracker,
     pub(crate) servers: Mutex<JoinSet<()>>,
     pub(crate) shutdown: CancellationToken,
+    /// Why the member's time in the group is over, once it is.
+    pub(crate) departure: watch::Sender<Option<Departure>>,
 }
 
 /// One attempt to get a proposal applied.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     inner::Inner,
-    raft::type_config::{MemberInfo, Types},
+    raft::type_config::{MemberInfo, StoredMembership, Types},
     world::Traffic,
 };
 
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) const LAG_ENTRIES_MAX: u64 = 500;
 /// A member heard of within this time is alive.
 pub(crate) const ALIVE: Duration = Duration::from_secs(2);
+/// Between two looks at who is alive.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Between two attempts to tell the others a new address.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(500);
 /// How long one question to the leader may take: a membership change is two entries of the log.
@@ -48,12 +50,30 @@ pub struct Member {
 /// What the leader is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    Add { id: u64, info: MemberInfo },
-    Remove { id: u64 },
-    Promote { id: u64 },
-    Update { id: u64, info: MemberInfo },
-    MoveLeader { to: u64 },
-    LeaseRemaining { id: i64 },
+    Add {
+        id: u64,
+        info: MemberInfo,
+    },
+    Remove {
+        id: u64,
+    },
+    Promote {
+        id: u64,
+    },
+    Update {
+        id: u64,
+        info: MemberInfo,
+    },
+    MoveLeader {
+        to: u64,
+    },
+    LeaseRemaining {
+        id: i64,
+    },
+    /// Whether the member belongs to the group: `Done { number: 1 }` if it does.
+    Belongs {
+        id: u64,
+    },
 }
 
 /// What it says.
@@ -94,21 +114,25 @@ impl From<RaftError<Types, ClientWriteError<Types>>> for Failure {
     }
 }
 
+/// The members of a membership, in the order of their ids.
+pub(crate) fn listed(membership: &openraft::Membership<u64, MemberInfo>) -> Vec<Member> {
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    let member = |(id, info): (&u64, &MemberInfo)| Member {
+        id: *id,
+        name: info.name.clone(),
+        peer_urls: info.peer_urls.clone(),
+        client_urls: info.client_urls.clone(),
+        learner: !voters.contains(id),
+    };
+    membership.nodes().map(member).collect()
+}
+
 impl Inner {
     /// All members, in the order of their ids.
     pub(crate) fn members(&self) -> Vec<Member> {
         let metrics = self.raft.server_metrics();
         let server = metrics.borrow_watched();
-        let membership = server.membership_config.membership();
-        let voters: BTreeSet<u64> = membership.voter_ids().collect();
-        let member = |(id, info): (&u64, &MemberInfo)| Member {
-            id: *id,
-            name: info.name.clone(),
-            peer_urls: info.peer_urls.clone(),
-            client_urls: info.client_urls.clone(),
-            learner: !voters.contains(id),
-        };
-        membership.nodes().map(member).collect()
+        listed(server.membership_config.membership())
     }
 
     /// Has the leader do it, whoever that is, until the deadline.
@@ -134,7 +158,7 @@ impl Inner {
         tokio::time::timeout(timeout, attempts).await.unwrap_or(Err(Error::Timeout))
     }
 
-    async fn ask_manage(&self, leader: u64, request: &Request) -> Option<Answer> {
+    pub(crate) async fn ask_manage(&self, leader: u64, request: &Request) -> Option<Answer> {
         let mut client = self.client(leader, Traffic::Control)?;
         let body = serde_json::to_vec(request).ok()?.into();
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.manage(Frame { kind: 0, body })).await.ok()?;
@@ -156,6 +180,7 @@ impl Inner {
             Request::Update { id, info } => self.update(id, info).await,
             Request::MoveLeader { to } => self.hand_over(to).await,
             Request::LeaseRemaining { id } => self.lease_remaining(id),
+            Request::Belongs { id } => self.belongs(id).await,
         };
         match done {
             Ok(number) => Answer::Done { number },
@@ -178,8 +203,12 @@ impl Inner {
         if info.peer_urls.is_empty() || info.peer_urls.iter().any(|url| !url.starts_with("https://")) {
             return Err(Error::BadMemberUrls.into());
         }
-        if nodes.values().any(|other| other.peer_urls.iter().any(|url| info.peer_urls.contains(url))) {
-            return Err(Error::PeerUrlExists.into());
+        let shares_url = |other: &MemberInfo| other.peer_urls.iter().any(|url| info.peer_urls.contains(url));
+        for other in nodes.iter().filter(|(_, known)| shares_url(known)).map(|(other, _)| *other) {
+            // A member may come back under another id from where it was, but not while somebody answers there.
+            if info.replaces != Some(other) || !self.falls_silent(other).await {
+                return Err(Error::PeerUrlExists.into());
+            }
         }
         self.raft.add_learner(id, info, false).await?;
         Ok(0)
@@ -192,13 +221,100 @@ impl Inner {
             self.raft.change_membership(ChangeMembers::RemoveNodes([id].into()), false).await?;
             return Ok(0);
         }
-        let others: Vec<u64> = self.raft.voter_ids().filter(|voter| *voter != id).collect();
-        let alive = others.iter().filter(|voter| self.is_alive(**voter)).count();
-        if alive < others.len() / 2 + 1 {
-            return Err(Error::NotEnoughStartedMembers.into());
+        let others: BTreeSet<u64> = self.raft.voter_ids().filter(|voter| *voter != id).collect();
+        self.wait_for_majority(&others).await?;
+        if id == self.id()
+            && let Some(successor) = self.best_successor()
+        {
+            // Somebody else carries it out, so that the group is never without a leader.
+            self.hand_over(successor).await?;
+            return Err(Failure::NotLeader);
         }
-        self.raft.change_membership(ChangeMembers::RemoveVoters([id].into()), false).await?;
+        let voters = self.voters_without(id, others);
+        // One change: the one that goes loses its vote as another one gets or gives up its own.
+        self.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), true).await?;
+        self.raft.change_membership(ChangeMembers::RemoveNodes([id].into()), false).await?;
         Ok(0)
+    }
+
+    /// Whether a member is silent, or is so soon: it may have stopped a moment ago.
+    async fn falls_silent(&self, id: u64) -> bool {
+        let deadline = tokio::time::Instant::now() + ALIVE + LOOK_AGAIN;
+        while self.is_alive(id) {
+            if tokio::time::Instant::now() > deadline {
+                return false;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        true
+    }
+
+    /// Whoever has just begun to lead has not heard of everybody yet.
+    async fn wait_for_majority(&self, voters: &BTreeSet<u64>) -> Result<(), Failure> {
+        let deadline = tokio::time::Instant::now() + ALIVE;
+        while voters.iter().filter(|voter| self.is_alive(**voter)).count() < voters.len() / 2 + 1 {
+            if tokio::time::Instant::now() > deadline {
+                return Err(Error::NotEnoughStartedMembers.into());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// The voters once one of them is gone. Their number is odd: a learner in sync takes the place, or, where there is
+    /// none, the voter that has least of the log becomes a learner, since an even number only adds a way to lose.
+    fn voters_without(&self, gone: u64, mut others: BTreeSet<u64>) -> BTreeSet<u64> {
+        if !others.len().is_multiple_of(2) || others.is_empty() {
+            return others;
+        }
+        let heir = self.in_sync().into_iter().find(|id| *id != gone && self.is_alive(*id));
+        match heir {
+            Some(heir) => drop(others.insert(heir)),
+            None => {
+                let metrics = self.raft.data_metrics();
+                let data = metrics.borrow_watched();
+                let matched = |id: &u64| data.replication.as_ref().and_then(|all| all.get(id).copied().flatten());
+                let last = others
+                    .iter()
+                    .copied()
+                    .filter(|id| *id != self.id())
+                    .min_by_key(|id| (self.is_alive(*id), matched(id)));
+                if let Some(last) = last {
+                    others.remove(&last);
+                }
+            }
+        }
+        others
+    }
+
+    /// Gives the place of a lost voter to a learner, in one change; `false` when it has to be tried again.
+    pub(crate) async fn replace_voter(&self, lost: u64, heir: u64) -> bool {
+        let mut others: BTreeSet<u64> = self.raft.voter_ids().filter(|voter| *voter != lost).collect();
+        let voters = if others.insert(heir) { others } else { self.voters_without(lost, others) };
+        let replaced = self.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), true).await.is_ok();
+        replaced && self.raft.change_membership(ChangeMembers::RemoveNodes([lost].into()), false).await.is_ok()
+    }
+
+    /// Takes a member that is gone out of the group; one with a vote first loses that to a learner that comes in its place.
+    pub(crate) async fn retire_former(&self, former: u64, heir: u64) -> bool {
+        if self.raft.voter_ids().any(|voter| voter == former) {
+            return self.replace_voter(former, heir).await;
+        }
+        self.raft.change_membership(ChangeMembers::RemoveNodes([former].into()), false).await.is_ok()
+    }
+
+    /// Whether a member belongs to the group, if this member leads it and a quorum agrees.
+    async fn belongs(&self, id: u64) -> Result<i64, Failure> {
+        let confirmed = self.leader_read_index().await?;
+        if confirmed.not_leader {
+            return Err(Failure::NotLeader);
+        }
+        self.wait_applied(confirmed.index).await;
+        // What is under way counts as well as what is done.
+        let applied = self.state.view().membership().clone();
+        let stored: Option<StoredMembership> = serde_json::from_slice(&applied).ok();
+        let was = stored.is_some_and(|stored| stored.membership().get_node(&id).is_some());
+        Ok(i64::from(was || self.nodes().contains_key(&id)))
     }
 
     async fn promote(&self, id: u64) -> Result<i64, Failure> {
@@ -246,6 +362,7 @@ impl Inner {
         if info.name.is_empty() {
             info.name.clone_from(&known.name);
         }
+        info.replaces = known.replaces;
         if info != known {
             self.raft.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(id, info)])), true).await?;
         }
@@ -304,13 +421,15 @@ impl Inner {
 
     /// Whether the leader has heard of the member lately.
     pub(crate) fn is_alive(&self, id: u64) -> bool {
-        if id == self.id() {
-            return true;
-        }
+        id == self.id() || self.silence(id).is_some_and(|silence| silence < ALIVE)
+    }
+
+    /// How long the leader has not heard of the member; `None` when it never has since it leads.
+    pub(crate) fn silence(&self, id: u64) -> Option<Duration> {
         let metrics = self.raft.data_metrics();
         let data = metrics.borrow_watched();
         let heard = data.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(&id).cloned()).flatten();
-        heard.is_some_and(|at| at.elapsed() < ALIVE)
+        heard.map(|at| at.elapsed())
     }
 }
 
@@ -322,7 +441,7 @@ pub(crate) async fn announce(store: Arc<Inner>) {
         attempts.tick().await;
         let nodes = store.nodes();
         match nodes.get(&store.id()) {
-            Some(known) if *known != store.own_info() => {}
+            Some(known) if *known != MemberInfo { replaces: known.replaces, ..store.own_info() } => {}
             // Not a member yet: whoever adds it knows its addresses.
             None if nodes.is_empty() => continue,
             _ => return,

@@ -7,18 +7,26 @@ mod cluster;
 mod kv;
 mod lease;
 mod maintenance;
+mod snapshot;
 mod watch;
 
 use proto::etcdserverpb::{
     ResponseHeader, cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
     maintenance_server::MaintenanceServer, watch_server::WatchServer,
 };
-use tonic::service::Routes;
+use tonic::{Response, service::Routes};
 
 use crate::{Store, command::REQUEST_BYTES_MAX};
 
 /// What clients that look for features are told.
 pub(crate) const ETCD_VERSION: &str = "3.6.0";
+/// The metadata of an answer to Status: the version of this software, which etcd's own field has no room for.
+pub const VERSION: &str = "kontiki-version";
+/// The metadata of an answer to Status: the 99th percentile of the last flushes of the log.
+pub const FSYNC_P99_MICROS: &str = "kontiki-fsync-p99-micros";
+/// The metadata of a snapshot stream: `true` when it holds every write acknowledged before, `false` when no quorum answered
+/// and it is only what this member has.
+pub const SNAPSHOT_UP_TO_DATE: &str = "kontiki-snapshot-up-to-date";
 /// A request and what gRPC puts around it, as etcd allows.
 const MESSAGE_BYTES_MAX: usize = REQUEST_BYTES_MAX + 512 * 1024;
 
@@ -30,6 +38,13 @@ pub(crate) fn routes(store: &Store) -> Routes {
         .add_service(LeaseServer::new(service.clone()))
         .add_service(ClusterServer::new(service.clone()))
         .add_service(MaintenanceServer::new(service))
+}
+
+/// Says something in an answer's metadata.
+fn tell<T>(response: &mut Response<T>, name: &'static str, value: &impl std::fmt::Display) {
+    if let Ok(value) = value.to_string().parse() {
+        response.metadata_mut().insert(name, value);
+    }
 }
 
 /// Every service is the same handle.

@@ -134,7 +134,8 @@ impl Iterator for SnapshotSource {
 /// Takes a snapshot in, piece by piece.
 #[derive(Debug)]
 pub struct SnapshotSink {
-    cluster_id: u64,
+    /// The only cluster whose snapshots are taken, unless any is.
+    cluster_id: Option<u64>,
     /// Bytes of the stream that are not a whole header, block or trailer yet.
     input: BytesMut,
     meta: Option<Meta>,
@@ -148,8 +149,13 @@ pub struct SnapshotSink {
 impl SnapshotSink {
     /// Takes snapshots of this cluster only.
     pub fn new(cluster_id: u64) -> Self {
+        Self { cluster_id: Some(cluster_id), ..Self::of_any_cluster() }
+    }
+
+    /// Takes any cluster's: to look at a backup, or to restore it.
+    pub fn of_any_cluster() -> Self {
         Self {
-            cluster_id,
+            cluster_id: None,
             input: BytesMut::new(),
             meta: None,
             raw: BytesMut::new(),
@@ -199,7 +205,7 @@ impl SnapshotSink {
         let meta = header.split_to(len);
         check_crc(&meta, header.try_get_u32()?)?;
         let meta = Meta::decode(Bytes::copy_from_slice(&meta))?;
-        if meta.owner.cluster_id != self.cluster_id {
+        if self.cluster_id.is_some_and(|expected| expected != meta.owner.cluster_id) {
             return Err(Damage(format!("a snapshot of another cluster, {:016x}", meta.owner.cluster_id)));
         }
         self.meta = Some(meta);
@@ -264,7 +270,8 @@ impl SnapshotSink {
     /// The state, once everything has arrived.
     pub fn finish(self) -> Result<Restored, Damage> {
         let meta = self.meta.filter(|_| self.complete).ok_or_else(|| Damage::new("the snapshot ends early"))?;
-        Ok(Restored { state: self.collector.finish(meta)? })
+        let owner = meta.owner;
+        Ok(Restored { owner, state: Box::new(self.collector.finish(meta)?) })
     }
 }
 
@@ -275,10 +282,16 @@ fn check_crc(bytes: &[u8], crc: u32) -> Result<(), Damage> {
 /// A verified state, ready to take the place of another.
 #[derive(Debug)]
 pub struct Restored {
-    state: State,
+    owner: Owner,
+    state: Box<State>,
 }
 
 impl Restored {
+    /// Whose state it is, and which member wrote it.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
     /// The last log entry it holds.
     pub fn position(&self) -> Option<Position> {
         self.state.position
@@ -293,7 +306,7 @@ impl Restored {
 impl StateMachine {
     /// Replaces the whole state at once. Watches go on where the new state has their revisions.
     pub fn install(&self, restored: Restored) {
-        self.replace(restored.state);
+        self.replace(*restored.state);
     }
 }
 
@@ -342,8 +355,16 @@ pub fn peek(disk: &dyn Disk, path: &Path, cluster_id: u64) -> Result<Option<Posi
 
 /// Reads a snapshot file.
 pub fn load(disk: &dyn Disk, path: &Path, cluster_id: u64) -> Result<Restored, LoadError> {
+    read_into(disk, path, SnapshotSink::new(cluster_id))
+}
+
+/// Reads a snapshot file of whatever cluster.
+pub fn load_any(disk: &dyn Disk, path: &Path) -> Result<Restored, LoadError> {
+    read_into(disk, path, SnapshotSink::of_any_cluster())
+}
+
+fn read_into(disk: &dyn Disk, path: &Path, mut sink: SnapshotSink) -> Result<Restored, LoadError> {
     let mut file = DiskReader::open(disk, path)?;
-    let mut sink = SnapshotSink::new(cluster_id);
     let mut buffer = vec![0; BLOCK_BYTES];
     loop {
         match file.read(&mut buffer)? {

@@ -16,7 +16,7 @@ use crate::{
     Leadership, Store,
     config::Config,
     data_dir::{DataDir, DirError},
-    election,
+    departure, election,
     forward::Forwarder,
     inner::Inner,
     leadership, membership,
@@ -72,6 +72,19 @@ pub enum StartError {
     /// Consensus.
     #[error("consensus did not start: {0}")]
     Raft(String),
+}
+
+impl StartError {
+    /// Whether something that the member once promised cannot be read back. It must not go on then, but it may come back as
+    /// a new member.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Dir(error) => matches!(error, DirError::Unreadable { .. }),
+            Self::Wal(error) => matches!(error, WalError::Corrupt { .. }),
+            Self::State(error) => matches!(error, StateError::Snapshot { .. }),
+            Self::Tls(_) | Self::Listen { .. } | Self::Timing(_) | Self::Raft(_) => false,
+        }
+    }
 }
 
 fn did_not_start(error: impl std::fmt::Display) -> StartError {
@@ -151,6 +164,7 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
         servers: Mutex::new(JoinSet::new()),
         shutdown,
         world,
+        departure: watch::Sender::new(None),
     };
     Ok((inner, Channels { rounds, leadership, closed, report_closed }))
 }
@@ -176,6 +190,7 @@ fn spawn_tasks(
     inner.spawn(election::run(weak.clone()));
     inner.spawn(steward::run(weak.clone()));
     inner.spawn(membership::announce(inner.clone()));
+    inner.spawn(departure::run(weak.clone()));
     inner.spawn(upkeep::run(weak));
     inner.spawn(watch_health(inner.raft.clone(), inner.shutdown.clone()));
 }
@@ -215,7 +230,8 @@ fn serve(
 impl Inner {
     pub(crate) fn own_info(&self) -> MemberInfo {
         let Config { name, peer_url, client_url, .. } = &self.config;
-        MemberInfo { name: name.clone(), peer_urls: vec![peer_url.clone()], client_urls: vec![client_url.clone()] }
+        let (peer_urls, client_urls) = (vec![peer_url.clone()], vec![client_url.clone()]);
+        MemberInfo { name: name.clone(), peer_urls, client_urls, replaces: None }
     }
 
     /// Runs a task that ends with the store.

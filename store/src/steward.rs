@@ -1,7 +1,7 @@
 //! What the leader looks after, beyond the log: leases that ran out, learners that caught up, a disk that stalls.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -22,8 +22,8 @@ const UNFINISHED_FOR: Duration = Duration::from_secs(1);
 const REVOKE_AGAIN: Duration = Duration::from_secs(2);
 /// A learner must have been in sync this long before it gets a vote.
 const IN_SYNC_FOR: Duration = Duration::from_secs(1);
-/// A flush that takes longer is a stalled disk: somebody else leads better.
-const STALL: Duration = Duration::from_secs(1);
+/// Between two attempts to leave a stalled disk: a transfer takes a few round trips.
+const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
 /// A leader that no quorum has acknowledged for this long has lost it.
 const QUORUM_SILENCE_MAX: Duration = Duration::from_secs(10);
 
@@ -35,6 +35,8 @@ pub(crate) async fn run(store: Weak<Inner>) {
     let mut in_sync_since: Option<(BTreeSet<u64>, Instant)> = None;
     let mut changing_since: Option<Instant> = None;
     let mut oversight = Oversight::default();
+    let mut lost = LostVoters::default();
+    let mut handed_over_at: Option<Instant> = None;
     loop {
         ticks.tick().await;
         let Some(store) = store.upgrade() else { return };
@@ -43,13 +45,16 @@ pub(crate) async fn run(store: Weak<Inner>) {
         if !leadership.acting {
             *store.leases.lock() = None;
             (in_sync_since, changing_since) = (None, None);
+            lost = LostVoters::default();
             continue;
         }
         expire_leases(&store, &mut revocations);
         oversight.look(&store);
         finish_change(&store, &mut changing_since).await;
         promote_learners(&store, &mut in_sync_since).await;
-        leave_a_stalled_disk(&store).await;
+        retire_former_selves(&store).await;
+        lost.look(&store).await;
+        leave_a_stalled_disk(&store, &mut handed_over_at).await;
     }
 }
 
@@ -117,12 +122,64 @@ async fn promote_learners(store: &Arc<Inner>, since: &mut Option<(BTreeSet<u64>,
     }
 }
 
-async fn leave_a_stalled_disk(store: &Inner) {
+/// A member that lost its data and came back under a new id needs its old place no more, once it has caught up.
+async fn retire_former_selves(store: &Inner) {
+    let nodes = store.nodes();
+    let in_sync = store.in_sync();
+    for (id, info) in &nodes {
+        let Some(former) = info.replaces.filter(|former| nodes.contains_key(former)) else { continue };
+        let is_voter = store.raft.voter_ids().any(|voter| voter == *id);
+        if (in_sync.contains(id) || is_voter) && !store.is_alive(former) {
+            let retired = store.retire_former(former, *id).await;
+            tracing::info!(
+                former = format!("{former:016x}"),
+                now = format!("{id:016x}"),
+                retired,
+                "a member is back under a new id"
+            );
+        }
+    }
+}
+
+/// Voters that are silent. A member that has just begun to lead counts from then: what its predecessor heard it cannot know.
+#[derive(Default)]
+struct LostVoters {
+    silent_since: BTreeMap<u64, Instant>,
+}
+
+impl LostVoters {
+    /// Gives the place of one lost voter to a learner in sync. Without a learner nothing changes: a voter that is silent
+    /// today may be needed tomorrow.
+    async fn look(&mut self, store: &Inner) {
+        let now = Instant::now();
+        let silent: BTreeSet<u64> = store.raft.voter_ids().filter(|voter| !store.is_alive(*voter)).collect();
+        self.silent_since.retain(|voter, _| silent.contains(voter));
+        for voter in &silent {
+            self.silent_since.entry(*voter).or_insert(now);
+        }
+        let patience = store.config.timing.voter_lost;
+        let lost = self.silent_since.iter().find(|(_, since)| now.duration_since(**since) >= patience);
+        let Some((lost, _)) = lost else { return };
+        let Some(heir) = store.in_sync().into_iter().find(|id| store.is_alive(*id)) else { return };
+        let lost = *lost;
+        let replaced = store.replace_voter(lost, heir).await;
+        tracing::warn!(
+            lost = format!("{lost:016x}"),
+            heir = format!("{heir:016x}"),
+            replaced,
+            "a lost voter's place goes to a learner"
+        );
+    }
+}
+
+async fn leave_a_stalled_disk(store: &Inner, handed_over_at: &mut Option<Instant>) {
     let pending = store.wal.fsync_pending();
-    if pending < STALL {
+    if pending < store.config.timing.election_max / 2 || handed_over_at.is_some_and(|at| at.elapsed() < HAND_OVER_AGAIN)
+    {
         return;
     }
     let Some(successor) = store.best_successor().filter(|successor| store.is_alive(*successor)) else { return };
+    *handed_over_at = Some(Instant::now());
     tracing::warn!(?pending, successor, "the disk stalls; handing leadership over");
     if let Err(error) = store.raft.trigger().transfer_leader(successor).await {
         tracing::debug!(%error, "cannot hand leadership over");

@@ -1,6 +1,6 @@
 //! The handle everybody uses.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use proto::{
     etcdserverpb::{
@@ -14,7 +14,8 @@ use proto::{
 use tokio::sync::watch;
 
 use crate::{
-    Config, Error, Leadership, Member, StartError, Status, Tls, TlsError, View, WatchRange, WatchStream,
+    Config, Departure, Error, Leadership, Member, Owner, StartError, Status, Tls, TlsError, View, WatchRange,
+    WatchStream,
     command::{is_read_only, validate_range, validate_txn},
     inner::Inner,
     membership::Request,
@@ -81,6 +82,17 @@ impl Store {
     /// Returns once the member has stopped, by request or because it cannot go on.
     pub async fn stopped(&self) {
         self.inner.shutdown.cancelled().await;
+    }
+
+    /// Why this member belongs to its group no more, if so: it has stopped then, and does not start again.
+    pub fn departure(&self) -> Option<Departure> {
+        *self.inner.departure.borrow()
+    }
+
+    /// Writes what this member has to a file: all of it, durably, or nothing. Blocks.
+    pub fn save_snapshot(&self, file: &Path) -> std::io::Result<u64> {
+        let Config { cluster_id, member_id, .. } = self.inner.config;
+        crate::snapshot::save(&*self.inner.world.disk, file, self.view(), Owner { cluster_id, member_id })
     }
 
     /// Adds this member's metrics, under etcd's names.
@@ -230,7 +242,14 @@ impl Store {
         peer_urls: Vec<String>,
         client_urls: Vec<String>,
     ) -> Result<(), Error> {
-        let info = MemberInfo { name, peer_urls, client_urls };
+        let info = MemberInfo { name, peer_urls, client_urls, replaces: None };
+        self.inner.manage(Request::Add { id, info }, TIMEOUT * 2).await.map(drop)
+    }
+
+    /// Adds a member that takes the place of a silent one as soon as it has caught up, if one is named.
+    pub async fn member_join(&self, member: Member, replaces: Option<u64>) -> Result<(), Error> {
+        let Member { id, name, peer_urls, client_urls, .. } = member;
+        let info = MemberInfo { name, peer_urls, client_urls, replaces };
         self.inner.manage(Request::Add { id, info }, TIMEOUT * 2).await.map(drop)
     }
 
@@ -246,7 +265,7 @@ impl Store {
 
     /// Changes where a member is reached; an empty list leaves its URLs as they are.
     pub async fn member_update(&self, id: u64, peer_urls: Vec<String>, client_urls: Vec<String>) -> Result<(), Error> {
-        let info = MemberInfo { name: String::new(), peer_urls, client_urls };
+        let info = MemberInfo { peer_urls, client_urls, ..MemberInfo::default() };
         self.inner.manage(Request::Update { id, info }, TIMEOUT * 2).await.map(drop)
     }
 

@@ -1,7 +1,8 @@
 //! Who is on the other end: identity is a key certified by the store's own authority, never an address.
 //!
 //! A member's certificate carries the URI `kontiki://<cluster>/member/<id>`, a client's `kontiki://<cluster>/client/<name>`,
-//! numbers as 16 hexadecimal digits. A certificate of another cluster is refused although its authority may be trusted.
+//! numbers as 16 hexadecimal digits. A certificate of another cluster is refused although its authority may be trusted; one
+//! of a cluster that took the place of this one also carries `kontiki://<this cluster>/succeeded-by/<that cluster>`.
 
 use std::{fmt, sync::Arc};
 
@@ -18,6 +19,7 @@ use rustls::{
     server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
+use tokio::sync::watch;
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 use crate::{config::Tls, world::Subject};
@@ -67,6 +69,8 @@ pub(crate) struct Credentials {
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
     resolver: Arc<Resolver>,
+    /// The cluster that took the place of this one, once one of its members was met.
+    successor: watch::Sender<Option<u64>>,
 }
 
 impl Credentials {
@@ -82,7 +86,8 @@ impl Credentials {
         }
         let key = certified_key(&provider, tls, cluster_id, member_id)?;
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(key)));
-        Ok(Self { cluster_id, member_id, provider, roots: Arc::new(roots), resolver })
+        let successor = watch::Sender::new(None);
+        Ok(Self { cluster_id, member_id, provider, roots: Arc::new(roots), resolver, successor })
     }
 
     /// Shows another certificate from the next handshake on.
@@ -114,6 +119,7 @@ impl Credentials {
             member_id,
             provider: self.provider.clone(),
             roots: self.roots.clone(),
+            successor: self.successor.clone(),
         };
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
@@ -127,7 +133,15 @@ impl Credentials {
 
     /// Whom a verified certificate names, if it is one of this cluster.
     pub(crate) fn subject(&self, certificate: &CertificateDer<'_>) -> Option<Subject> {
+        if let Some(successor) = successor(certificate, self.cluster_id) {
+            self.successor.send_replace(Some(successor));
+        }
         subject(certificate, self.cluster_id)
+    }
+
+    /// Tells when this cluster turns out to have been replaced: its authority has certified a successor.
+    pub(crate) fn successor(&self) -> watch::Receiver<Option<u64>> {
+        self.successor.subscribe()
     }
 }
 
@@ -155,16 +169,35 @@ fn member_uri(cluster_id: u64, member_id: u64) -> String {
 }
 
 fn subject(certificate: &CertificateDer<'_>, cluster_id: u64) -> Option<Subject> {
+    names(certificate, cluster_id, |kind, name| match kind {
+        "member" => identifier(name).map(Subject::Member),
+        "client" => Some(Subject::Client(name.to_owned())),
+        _ => None,
+    })
+}
+
+/// The cluster that took the place of this one, if the certificate is of one of its members.
+fn successor(certificate: &CertificateDer<'_>, cluster_id: u64) -> Option<u64> {
+    names(certificate, cluster_id, |kind, name| if kind == "succeeded-by" { identifier(name) } else { None })
+}
+
+fn identifier(text: &str) -> Option<u64> {
+    if text.len() == 16 { u64::from_str_radix(text, 16).ok() } else { None }
+}
+
+/// What the certificate's URIs say about a cluster: the first that means something.
+fn names<T>(
+    certificate: &CertificateDer<'_>,
+    cluster_id: u64,
+    mut meaning: impl FnMut(&str, &str) -> Option<T>,
+) -> Option<T> {
     let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
     let names = parsed.subject_alternative_name().ok()??;
     let prefix = format!("kontiki://{cluster_id:016x}/");
     names.value.general_names.iter().find_map(|name| {
         let GeneralName::URI(uri) = name else { return None };
-        match uri.strip_prefix(&prefix)?.split_once('/')? {
-            ("member", id) if id.len() == 16 => u64::from_str_radix(id, 16).ok().map(Subject::Member),
-            ("client", name) => Some(Subject::Client(name.to_owned())),
-            _ => None,
-        }
+        let (kind, name) = uri.strip_prefix(&prefix)?.split_once('/')?;
+        meaning(kind, name)
     })
 }
 
@@ -175,6 +208,7 @@ struct MemberVerifier {
     member_id: u64,
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
+    successor: watch::Sender<Option<u64>>,
 }
 
 impl ServerCertVerifier for MemberVerifier {
@@ -190,10 +224,12 @@ impl ServerCertVerifier for MemberVerifier {
         let algorithms = self.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
         if subject(end_entity, self.cluster_id) == Some(Subject::Member(self.member_id)) {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            return Ok(ServerCertVerified::assertion());
         }
+        if let Some(successor) = successor(end_entity, self.cluster_id) {
+            self.successor.send_replace(Some(successor));
+        }
+        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
     }
 
     fn verify_tls12_signature(

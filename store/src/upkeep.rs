@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{inner::Inner, state_machine::Position};
+use crate::{departure::Departure, inner::Inner, state_machine::Position};
 
 /// How often the member looks.
 const TICK: Duration = Duration::from_millis(500);
@@ -33,8 +33,8 @@ pub(crate) async fn run(store: Weak<Inner>) {
         ticks.tick().await;
         let Some(store) = store.upgrade() else { return };
         if store.state.is_corrupt() {
-            quarantine(&store).await;
-            return;
+            // It must neither answer nor vote any more.
+            return store.depart(Departure::Corrupt).await;
         }
         upkeep.checkpoint(&store).await;
         shorten_log(&store).await;
@@ -63,18 +63,6 @@ impl Upkeep {
             log_bytes,
             rest_until: now + now.elapsed() * REST_FACTOR,
         };
-    }
-}
-
-/// A member whose state differs from the leader's must neither answer nor vote any more.
-async fn quarantine(store: &Inner) {
-    tracing::error!(
-        member = format!("{:016x}", store.id()),
-        "this member's state differs from the leader's; it stops: remove it from the cluster, empty its directory and let it join again"
-    );
-    store.shutdown.cancel();
-    if let Err(error) = store.raft.shutdown().await {
-        tracing::error!(%error, "consensus did not stop cleanly");
     }
 }
 

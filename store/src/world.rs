@@ -55,7 +55,6 @@ impl World {
     }
 
     /// The machine's disk and nobody to talk to.
-    #[cfg(test)]
     pub(crate) fn unreachable() -> Self {
         Self::real(Arc::new(network::Nobody))
     }

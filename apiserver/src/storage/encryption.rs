@@ -14,7 +14,7 @@ use bytes::Bytes;
 use ring::rand::{SecureRandom, SystemRandom};
 
 /// Where wrapped data keys live.
-pub(crate) const KEYS_PREFIX: &str = "/kontiki/keys/";
+pub const KEYS_PREFIX: &str = "/kontiki/keys/";
 /// The first byte of an encrypted value; no other stored format begins with it.
 pub(crate) const MARK: u8 = b'E';
 const VERSION: u8 = 1;
@@ -125,6 +125,11 @@ impl Keyring {
             .map_err(|_| EncryptionError::Broken(storage_key.to_owned()))?;
         Ok([&nonce[..], &sealed].concat())
     }
+}
+
+/// Whether the master key unwraps a data key found in the store, which is what decides whether a backup can be used with it.
+pub fn opens_data_key(master: &[u8; KEY], storage_key: &str, wrapped: &[u8]) -> bool {
+    decrypt(&Aes256GcmSiv::new(master.into()), storage_key, wrapped).is_ok()
 }
 
 fn decrypt(cipher: &Aes256GcmSiv, storage_key: &str, sealed: &[u8]) -> Result<Vec<u8>, EncryptionError> {

@@ -2,10 +2,12 @@
 //!
 //! They need root. Each story has a cluster of its own in a temporary folder and removes every trace of it.
 
+mod backups;
 mod failover;
 mod first_light;
 mod kubectl_versions;
 mod machine;
+mod recovery;
 mod up_and_down;
 
 use std::path::Path;

@@ -17,7 +17,7 @@ use axum::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use store::{
-    Proposal, Store,
+    Member, Proposal, Store,
     etcdserverpb::{Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, compare, request_op},
 };
 
@@ -104,8 +104,18 @@ impl JoinService {
         let request: MasterRequest = decode(body)?;
         check_name(&request.name)?;
         self.use_token(&request.token, Role::Master).await?;
-        let (peer, client) = (vec![request.peer_url], vec![request.client_url]);
-        let added = self.store.member_add(request.member_id, request.name.clone(), peer, client).await;
+        // Whoever comes with a token from where a silent member was takes that one's place.
+        let members = self.store.members();
+        let namesake = members.iter().find(|member| member.peer_urls.contains(&request.peer_url));
+        let replaces = request.replaces.or(namesake.map(|member| member.id));
+        let member = Member {
+            id: request.member_id,
+            name: request.name.clone(),
+            peer_urls: vec![request.peer_url],
+            client_urls: vec![request.client_url],
+            learner: true,
+        };
+        let added = self.store.member_join(member, replaces).await;
         added.context("the store did not take the new member")?;
         tracing::info!(name = request.name, member = format!("{:016x}", request.member_id), "master admitted");
         Ok(MasterResponse {
@@ -145,7 +155,7 @@ impl JoinService {
     }
 
     /// The API addresses of all masters that say where they are, and of this one.
-    async fn masters(&self) -> Result<Vec<String>> {
+    pub(crate) async fn masters(&self) -> Result<Vec<String>> {
         let range =
             RangeRequest { key: MASTERS.into(), range_end: prefix_end(MASTERS).into(), ..RangeRequest::default() };
         let found = self.store.range(range).await?;

@@ -139,7 +139,12 @@ mod tests {
 
     fn request() -> AppendEntriesRequest<Types> {
         let id = |index| LogId::new_term_index(3, index);
-        let member = MemberInfo { name: "a".into(), peer_urls: vec!["https://b".into()], client_urls: Vec::new() };
+        let member = MemberInfo {
+            name: "a".into(),
+            peer_urls: vec!["https://b".into()],
+            client_urls: Vec::new(),
+            replaces: None,
+        };
         let membership = Membership::new(vec![[1].into()], BTreeMap::from([(1, member)])).unwrap();
         let payloads = [
             EntryPayload::Blank,

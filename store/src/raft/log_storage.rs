@@ -66,7 +66,7 @@ pub(super) fn encode_payload(
     })
 }
 
-pub(super) fn decode_payload(
+pub(crate) fn decode_payload(
     kind: EntryKind,
     data: Bytes,
 ) -> io::Result<EntryPayload<Payload, u64, super::type_config::MemberInfo>> {

@@ -14,7 +14,7 @@ use crate::world::Threads;
 pub(crate) use crate::{persistence::Received, snapshot::SnapshotSource};
 
 /// The blocks of the state, compressed on a thread of their own, if there is one, and only as fast as they are sent.
-pub(super) fn blocks(
+pub(crate) fn blocks(
     source: SnapshotSource,
     threads: Threads,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {

@@ -46,6 +46,9 @@ pub(crate) struct MemberInfo {
     pub(crate) name: String,
     pub(crate) peer_urls: Vec<String>,
     pub(crate) client_urls: Vec<String>,
+    /// The member whose place it takes, because it was that one before its data was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaces: Option<u64>,
 }
 
 openraft::declare_raft_types!(

@@ -13,7 +13,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{ETCD_VERSION, Service};
+use super::{ETCD_VERSION, FSYNC_P99_MICROS, Service, VERSION};
 use crate::{Error, Proposal, View};
 
 #[tonic::async_trait]
@@ -43,7 +43,7 @@ impl Maintenance for Service {
         if status.leader.is_none() {
             errors.push(Error::NoLeader.to_string());
         }
-        Ok(Response::new(StatusResponse {
+        let mut response = Response::new(StatusResponse {
             header: Some(self.store.header()),
             version: ETCD_VERSION.to_owned(),
             db_size: bytes,
@@ -54,7 +54,10 @@ impl Maintenance for Service {
             raft_applied_index: status.applied_index,
             errors,
             is_learner: status.learner,
-        }))
+        });
+        super::tell(&mut response, VERSION, &status.version);
+        super::tell(&mut response, FSYNC_P99_MICROS, &status.fsync_p99.as_micros());
+        Ok(response)
     }
 
     /// There are no holes to fill: answers at once.
@@ -86,9 +89,9 @@ impl Maintenance for Service {
 
     type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
 
-    /// etcd's clients expect its database file, which there is none of.
+    /// A snapshot in the store's own format: there is no database file of etcd's to send.
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(Status::unimplemented("kontiki: there is no etcd database file to send, use kontiki's own snapshots"))
+        Ok(super::snapshot::stream(&self.store).await)
     }
 
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {

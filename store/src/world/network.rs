@@ -3,7 +3,7 @@
 //! Everything between members is gRPC, and a channel is anything that answers HTTP requests: over TCP it is tonic's, in a
 //! simulation a function call with delays and losses.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::util::BoxCloneSyncService;
@@ -66,13 +66,16 @@ pub trait Network: Send + Sync {
 
     /// Shows another certificate from the next connection on.
     fn replace_certificate(&self, tls: &Tls) -> Result<(), TlsError>;
+
+    /// Tells when a member of a cluster was met that took the place of this one, and which cluster that is.
+    fn successor(&self) -> Option<watch::Receiver<Option<u64>>> {
+        None
+    }
 }
 
 /// A network without anybody on it.
-#[cfg(test)]
 pub(crate) struct Nobody;
 
-#[cfg(test)]
 impl Network for Nobody {
     fn channel(&self, _member: u64, url: &str, _traffic: Traffic) -> Result<PeerChannel, BoxError> {
         Err(format!("nobody is at {url}").into())

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinSet,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
@@ -106,6 +107,10 @@ impl Network for Tcp {
             }
             while accepting.join_next().await.is_some() {}
         }))
+    }
+
+    fn successor(&self) -> Option<watch::Receiver<Option<u64>>> {
+        Some(self.credentials.successor())
     }
 
     fn replace_certificate(&self, tls: &Tls) -> Result<(), TlsError> {

@@ -111,6 +111,7 @@ pub(crate) struct Cluster {
     pub(crate) authority: Authority,
     pub(crate) nodes: BTreeMap<u64, Node>,
     pub(crate) limits: Limits,
+    pub(crate) timing: Timing,
 }
 
 /// A port nobody listens on, held by nobody until the member binds it.
@@ -123,7 +124,12 @@ impl Cluster {
         // `RUST_LOG=store=debug` shows what the members say; only the first test installs the subscriber.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
-        Self { authority: Authority::new(), nodes: BTreeMap::new(), limits: Limits::default() }
+        Self {
+            authority: Authority::new(),
+            nodes: BTreeMap::new(),
+            limits: Limits::default(),
+            timing: Timing::default(),
+        }
     }
 
     pub(crate) fn config(&self, id: u64, start: Start, dir: &TempDir) -> Config {
@@ -139,7 +145,7 @@ impl Cluster {
             client_url: format!("https://{client_listen}"),
             tls: self.authority.member(id),
             start,
-            timing: Timing::default(),
+            timing: self.timing,
             limits: self.limits,
         }
     }
@@ -147,6 +153,16 @@ impl Cluster {
     pub(crate) async fn start_node(&mut self, id: u64, start: Start, tls: Tls) {
         let dir = tempfile::tempdir().unwrap();
         let config = Config { tls, ..self.config(id, start, &dir) };
+        let store = Store::start(config.clone()).await.unwrap();
+        self.nodes.insert(id, Node { config, store: Some(store), _dir: dir });
+    }
+
+    /// A new member at the addresses of another one.
+    pub(crate) async fn start_node_at(&mut self, id: u64, other: &Config) {
+        let dir = tempfile::tempdir().unwrap();
+        let Config { peer_listen, client_listen, peer_url, client_url, .. } = other.clone();
+        let own = self.config(id, Start::Join, &dir);
+        let config = Config { peer_listen, client_listen, peer_url, client_url, ..own };
         let store = Store::start(config.clone()).await.unwrap();
         self.nodes.insert(id, Node { config, store: Some(store), _dir: dir });
     }
