@@ -22,6 +22,9 @@ use crate::{error::Error, mvcc::range::KeyRange};
 pub const FEATURE_LEVEL: u32 = 1;
 /// Operations of one transaction, as etcd limits them.
 const TXN_OPS_MAX: usize = 128;
+/// Transactions inside each other. A message of more levels than protobuf's decoders take (100, and a nested transaction
+/// adds two) would pass the port and then stop every member that reads it from the log.
+const TXN_DEPTH_MAX: usize = 32;
 /// Bytes of one encoded request, as etcd limits them (1.5 MiB).
 pub const REQUEST_BYTES_MAX: usize = 1536 * 1024;
 
@@ -31,6 +34,16 @@ pub fn is_read_only(request: &TxnRequest) -> bool {
         Some(Request::RequestRange(_)) | None => true,
         Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) => false,
         Some(Request::RequestTxn(nested)) => is_read_only(nested),
+    })
+}
+
+/// Whether every read of it may be answered from the state at hand.
+pub fn is_serializable(request: &TxnRequest) -> bool {
+    request.success.iter().chain(&request.failure).all(|op| match &op.request {
+        Some(Request::RequestRange(range)) => range.serializable,
+        Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) => false,
+        Some(Request::RequestTxn(nested)) => is_serializable(nested),
+        None => true,
     })
 }
 
@@ -67,7 +80,7 @@ pub fn validate_range(request: &RangeRequest) -> Result<(), Error> {
 
 /// Checks a transaction, one that only reads included.
 pub fn validate_txn(request: &TxnRequest) -> Result<(), Error> {
-    check_txn(request, TXN_OPS_MAX)?;
+    check_txn(request, TXN_OPS_MAX, TXN_DEPTH_MAX)?;
     check_overlaps(&request.success)?;
     check_overlaps(&request.failure)?;
     Ok(())
@@ -92,7 +105,8 @@ fn check_key(key: &[u8]) -> Result<(), Error> {
     if key.is_empty() { Err(Error::EmptyKey) } else { Ok(()) }
 }
 
-fn check_txn(request: &TxnRequest, ops_max: usize) -> Result<(), Error> {
+fn check_txn(request: &TxnRequest, ops_max: usize, depth_max: usize) -> Result<(), Error> {
+    let depth_left = depth_max.checked_sub(1).ok_or(Error::TooManyOps)?;
     let ops = request.compare.len().max(request.success.len()).max(request.failure.len());
     let ops_left = ops_max.checked_sub(ops).ok_or(Error::TooManyOps)?;
     for compare in &request.compare {
@@ -103,7 +117,7 @@ fn check_txn(request: &TxnRequest, ops_max: usize) -> Result<(), Error> {
             Some(Request::RequestRange(range)) => validate_range(range)?,
             Some(Request::RequestPut(put)) => validate_put(put)?,
             Some(Request::RequestDeleteRange(range)) => validate_delete_range(range)?,
-            Some(Request::RequestTxn(nested)) => check_txn(nested, ops_left)?,
+            Some(Request::RequestTxn(nested)) => check_txn(nested, ops_left, depth_left)?,
             None => return Err(Error::KeyNotFound),
         }
     }
@@ -214,6 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_can_be_read_back_however_deep_it_is() {
+        let nest = |depth| (1..depth).fold(vec![put("a")], |ops, _| vec![nested(ops, vec![])]);
+        let txn = |depth| TxnRequest { success: nest(depth), ..TxnRequest::default() };
+        let logged = |depth| Command { body: Some(Body::Txn(txn(depth))), ..Command::default() }.encode_to_vec();
+        assert_eq!(validate_txn(&txn(TXN_DEPTH_MAX)), Ok(()));
+        assert!(Command::decode(&*logged(TXN_DEPTH_MAX)).is_ok());
+        assert_eq!(validate_txn(&txn(TXN_DEPTH_MAX + 1)), Err(Error::TooManyOps));
+        // What the limit is for: some depth passes the port, and could not be read from the log.
+        let fatal = (1..99).find(|depth| Command::decode(&*logged(*depth)).is_err()).unwrap();
+        assert!(TxnRequest::decode(&*txn(fatal).encode_to_vec()).is_ok() && fatal > TXN_DEPTH_MAX, "{fatal}");
+    }
+
+    #[test]
     fn what_only_the_request_tells_is_refused_before_the_log() {
         let of = |put: PutRequest| validate(&Command { body: Some(Body::Put(put)), ..Command::default() });
         let key = Bytes::from_static(b"a");
@@ -238,6 +265,10 @@ mod tests {
         let txn = |success, failure| TxnRequest { success, failure, ..TxnRequest::default() };
         assert!(is_read_only(&txn(vec![get.clone(), nested(vec![get.clone()], vec![])], vec![])));
         assert!(!is_read_only(&txn(vec![get.clone()], vec![nested(vec![], vec![put("a")])])));
-        assert!(!is_read_only(&txn(vec![delete("a", "")], vec![get])));
+        assert!(!is_read_only(&txn(vec![delete("a", "")], vec![get.clone()])));
+        let old = RangeRequest { key: "a".into(), serializable: true, ..RangeRequest::default() };
+        let old = op(Request::RequestRange(old));
+        assert!(is_serializable(&txn(vec![old.clone(), nested(vec![old.clone()], vec![])], vec![])));
+        assert!(!is_serializable(&txn(vec![old], vec![get])));
     }
 }

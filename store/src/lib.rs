@@ -19,6 +19,7 @@ mod departure;
 mod election;
 mod engine;
 mod error;
+mod forgetting;
 mod forward;
 mod inner;
 mod leadership;

@@ -8,6 +8,7 @@
 //! The key space knows nothing of leases' lives, of clocks or of disks.
 
 pub(crate) mod compaction;
+mod hash;
 pub(crate) mod index;
 pub(crate) mod range;
 pub(crate) mod revision;

@@ -1,18 +1,27 @@
 //! etcd's v3 gRPC API over the store's handle.
 //!
 //! Thin: a handler checks what only the wire can get wrong, calls the handle, and completes the answer's header. There
-//! is no user management here: who may connect at all is decided by certificates, so etcd's Auth service is not served.
+//! is no user management here: who may connect at all is decided by certificates.
 
+mod auth;
 mod cluster;
+mod election;
 mod kv;
+mod leader;
 mod lease;
+mod lock;
 mod maintenance;
+mod queue;
 mod snapshot;
 mod watch;
 
-use proto::etcdserverpb::{
-    ResponseHeader, cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
-    maintenance_server::MaintenanceServer, watch_server::WatchServer,
+use proto::{
+    etcdserverpb::{
+        ResponseHeader, auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer,
+        lease_server::LeaseServer, maintenance_server::MaintenanceServer, watch_server::WatchServer,
+    },
+    v3electionpb::election_server::ElectionServer,
+    v3lockpb::lock_server::LockServer,
 };
 use tonic::{Response, service::Routes};
 
@@ -37,6 +46,9 @@ pub(crate) fn routes(store: &Store) -> Routes {
         .add_service(WatchServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(LeaseServer::new(service.clone()))
         .add_service(ClusterServer::new(service.clone()))
+        .add_service(AuthServer::new(service.clone()))
+        .add_service(LockServer::new(service.clone()))
+        .add_service(ElectionServer::new(service.clone()))
         .add_service(MaintenanceServer::new(service))
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::{
     Config, Departure, Error, Leadership, Member, Owner, StartError, Status, Tls, TlsError, View, WatchRange,
     WatchStream,
-    command::{is_read_only, validate_range, validate_txn},
+    command::{is_read_only, is_serializable, validate_range, validate_txn},
     inner::Inner,
     membership::Request,
     raft::type_config::MemberInfo,
@@ -115,7 +115,9 @@ impl Store {
     pub async fn txn(&self, request: TxnRequest, proposal: Proposal) -> Result<TxnResponse, Error> {
         let mut response = if is_read_only(&request) {
             validate_txn(&request)?;
-            self.inner.read_barrier(proposal.timeout).await?;
+            if !is_serializable(&request) {
+                self.inner.read_barrier(proposal.timeout).await?;
+            }
             self.view().txn(&request)?
         } else {
             answer!(self.inner.propose(command::Body::Txn(request), proposal).await?, Txn)?
@@ -172,8 +174,10 @@ impl Store {
 
     /// Renews a lease; its time to live is 0 when there is no such lease.
     pub async fn lease_keep_alive(&self, id: i64) -> Result<LeaseKeepAliveResponse, Error> {
+        // The header comes first: a client that is told revision r must not find the lease gone at a revision below it.
+        let header = Some(self.header());
         let ttl = self.inner.keep_alive(id, TIMEOUT).await?.unwrap_or(0);
-        Ok(LeaseKeepAliveResponse { header: Some(self.header()), id, ttl })
+        Ok(LeaseKeepAliveResponse { header, id, ttl })
     }
 
     /// What a lease has left.
@@ -290,7 +294,7 @@ impl Store {
     }
 
     /// Says who answered; the revision is the answer's own.
-    fn sign(&self, header: &mut Option<ResponseHeader>) {
+    pub(crate) fn sign(&self, header: &mut Option<ResponseHeader>) {
         let revision = header.as_ref().map_or(0, |header| header.revision);
         *header = Some(ResponseHeader { revision, ..self.header() });
     }

@@ -70,6 +70,12 @@ impl View {
         self.state.mvcc.hash
     }
 
+    /// The hash of all that can be read at this revision and before, down to the last compaction: equal on all members,
+    /// whatever they hold besides. Looks at every record.
+    pub(crate) fn hash_at(&self, revision: i64) -> u128 {
+        self.state.mvcc.hash_at(revision)
+    }
+
     /// Bytes of all keys and values, old versions included, with a flat share for the indexes.
     pub fn bytes(&self) -> u64 {
         self.state.mvcc.bytes

@@ -49,6 +49,15 @@ impl KeyRange {
         Self { start: Bytes::copy_from_slice(prefix), end: prefix_end(prefix).map_or(End::Open, End::Before) }
     }
 
+    /// The `range_end` of a request for it.
+    pub(crate) fn requested_end(&self) -> Bytes {
+        match &self.end {
+            End::Single => Bytes::new(),
+            End::Open => Bytes::from_static(&[0]),
+            End::Before(end) => end.clone(),
+        }
+    }
+
     /// The part of it from this key on.
     pub(crate) fn from(self, start: &[u8]) -> Self {
         Self { start: Bytes::copy_from_slice(start), end: self.end }

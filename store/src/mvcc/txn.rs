@@ -156,6 +156,10 @@ fn check_ops(mvcc: &Mvcc, leases: &Leases, ops: &[RequestOp], path: &Path) -> Re
     each_op(ops, path, &mut |request| {
         let checked = match request {
             Request::RequestPut(put) => check_put(mvcc, leases, put),
+            // As in etcd, where a range of its own takes a negative revision for the current one.
+            Request::RequestRange(range) if range.revision < 0 => {
+                Err(Error::Compacted { compact_revision: mvcc.compacted })
+            }
             Request::RequestRange(range) => mvcc.readable(range.revision).map(|_| ()),
             Request::RequestDeleteRange(_) | Request::RequestTxn(_) => Ok(()),
         };
@@ -167,11 +171,11 @@ fn check_ops(mvcc: &Mvcc, leases: &Leases, ops: &[RequestOp], path: &Path) -> Re
 }
 
 fn check_put(mvcc: &Mvcc, leases: &Leases, request: &PutRequest) -> Result<(), Error> {
-    if (request.ignore_value || request.ignore_lease) && mvcc.get(&request.key).is_none() {
-        return Err(Error::KeyNotFound);
-    }
     if request.lease != 0 && leases.get(request.lease).is_none() {
         return Err(Error::LeaseNotFound);
+    }
+    if (request.ignore_value || request.ignore_lease) && mvcc.get(&request.key).is_none() {
+        return Err(Error::KeyNotFound);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, stream};
 use proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
     LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
@@ -10,7 +10,8 @@ use proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Service;
+use super::{Service, leader::LeaderRequired};
+use crate::Store;
 
 #[tonic::async_trait]
 impl Lease for Service {
@@ -31,10 +32,17 @@ impl Lease for Service {
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let store = self.store.clone();
-        let answers = request.into_inner().then(move |request| {
-            let store = store.clone();
-            async move { Ok(store.lease_keep_alive(request?.id).await?) }
+        let leader = LeaderRequired::new(&self.store, request.metadata());
+        let session = Some((self.store.clone(), request.into_inner(), leader));
+        let answers = stream::unfold(session, |session| async {
+            let (store, mut requests, mut leader) = session?;
+            let answer = tokio::select! {
+                biased;
+                answer = answer(&store, &mut requests) => answer?,
+                status = leader.lost() => Err(status),
+            };
+            let rest = answer.is_ok().then_some((store, requests, leader));
+            Some((answer, rest))
         });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -49,4 +57,16 @@ impl Lease for Service {
     async fn lease_leases(&self, _: Request<LeaseLeasesRequest>) -> Result<Response<LeaseLeasesResponse>, Status> {
         Ok(Response::new(self.store.leases().await?))
     }
+}
+
+/// The answer to the next renewal; none when the client has ended the stream.
+async fn answer(
+    store: &Store,
+    requests: &mut Streaming<LeaseKeepAliveRequest>,
+) -> Option<Result<LeaseKeepAliveResponse, Status>> {
+    let request = match requests.message().await {
+        Ok(request) => request?,
+        Err(status) => return Some(Err(status)),
+    };
+    Some(store.lease_keep_alive(request.id).await.map_err(Status::from))
 }

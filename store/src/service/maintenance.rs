@@ -5,16 +5,17 @@ use std::pin::Pin;
 use futures_util::Stream;
 use proto::{
     etcdserverpb::{
-        AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, HashKvRequest, HashKvResponse, HashRequest,
-        HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest,
-        StatusResponse, alarm_request::AlarmAction, maintenance_server::Maintenance,
+        AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo,
+        DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse,
+        MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+        alarm_request::AlarmAction, downgrade_request::DowngradeAction, maintenance_server::Maintenance,
     },
     raftpb::{command, command_response},
 };
 use tonic::{Request, Response, Status};
 
 use super::{ETCD_VERSION, FSYNC_P99_MICROS, Service, VERSION};
-use crate::{Error, Proposal, View};
+use crate::{Error, Proposal};
 
 #[tonic::async_trait]
 impl Maintenance for Service {
@@ -22,7 +23,10 @@ impl Maintenance for Service {
         let request = request.into_inner();
         if request.action() == AlarmAction::Get {
             self.store.read_index().await?;
-            let alarms = self.store.view().alarms().to_vec();
+            let mut alarms = self.store.view().alarms().to_vec();
+            if request.alarm() != AlarmType::None {
+                alarms.retain(|member| member.alarm == request.alarm);
+            }
             return Ok(Response::new(AlarmResponse { header: Some(self.store.header()), alarms }));
         }
         let response = self.store.propose(command::Body::Alarm(request), Proposal::default()).await?;
@@ -35,8 +39,7 @@ impl Maintenance for Service {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let status = self.store.status();
         let bytes = i64::try_from(status.state_bytes).unwrap_or(i64::MAX);
-        let mut errors: Vec<_> =
-            self.store.view().alarms().iter().map(|alarm| alarm.alarm().as_str_name().to_owned()).collect();
+        let mut errors: Vec<_> = self.store.view().alarms().iter().map(alarm_text).collect();
         if status.corrupt {
             errors.push(Error::Corrupt.to_string());
         }
@@ -49,11 +52,14 @@ impl Maintenance for Service {
             db_size: bytes,
             db_size_in_use: bytes,
             leader: status.leader.unwrap_or_default(),
-            raft_index: status.last_index,
+            raft_index: status.committed_index,
             raft_term: status.term,
             raft_applied_index: status.applied_index,
             errors,
             is_learner: status.learner,
+            storage_version: ETCD_VERSION.to_owned(),
+            db_size_quota: i64::try_from(self.store.inner.config.limits.quota_bytes).unwrap_or(i64::MAX),
+            downgrade_info: Some(DowngradeInfo::default()),
         });
         super::tell(&mut response, VERSION, &status.version);
         super::tell(&mut response, FSYNC_P99_MICROS, &status.fsync_p99.as_micros());
@@ -66,24 +72,22 @@ impl Maintenance for Service {
     }
 
     async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
-        Ok(Response::new(HashResponse { header: Some(self.store.header()), hash: short_hash(&self.store.view()) }))
+        Ok(Response::new(HashResponse { header: Some(self.store.header()), hash: short(self.store.view().hash()) }))
     }
 
-    /// The hash is kept while the state changes, so it exists for the present revision alone.
+    /// Of what can be read at the revision and before it, so that members at different revisions can be compared.
     async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
         let view = self.store.view();
-        let revision = request.into_inner().revision;
-        if revision > view.revision() {
-            return Err(Error::FutureRevision.into());
-        }
-        if revision > 0 && revision < view.compacted() {
-            return Err(Error::Compacted { compact_revision: view.compacted() }.into());
-        }
+        let revision = view.state().mvcc.readable(request.into_inner().revision)?;
+        let (present, compacted) = (view.revision(), view.compacted());
+        // Every record is looked at, which would hold this thread's other requests up.
+        let hash = tokio::task::spawn_blocking(move || view.hash_at(revision));
+        let hash = hash.await.map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Response::new(HashKvResponse {
-            header: Some(self.header_at(view.revision())),
-            hash: short_hash(&view),
-            compact_revision: view.compacted(),
-            hash_revision: view.revision(),
+            header: Some(self.header_at(present)),
+            hash: short(hash),
+            compact_revision: compacted,
+            hash_revision: revision,
         }))
     }
 
@@ -98,9 +102,46 @@ impl Maintenance for Service {
         self.store.move_leader(request.into_inner().target_id).await?;
         Ok(Response::new(MoveLeaderResponse { header: Some(self.store.header()) }))
     }
+
+    /// There is one version of the store's data, so none to go back to.
+    async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
+        let request = request.into_inner();
+        match DowngradeAction::try_from(request.action) {
+            Ok(DowngradeAction::Validate | DowngradeAction::Enable) if is_version(&request.version) => {
+                Err(Status::invalid_argument("etcdserver: invalid downgrade target version"))
+            }
+            Ok(DowngradeAction::Validate | DowngradeAction::Enable) => {
+                Err(Status::invalid_argument("etcdserver: wrong downgrade target version format"))
+            }
+            Ok(DowngradeAction::Cancel) => Err(Status::failed_precondition("etcdserver: no inflight downgrade job")),
+            Err(_) => Err(Status::unknown("etcdserver: unknown method")),
+        }
+    }
+}
+
+/// As etcd's own text of an alarm, which its clients show as it is.
+fn alarm_text(member: &AlarmMember) -> String {
+    format!("memberID:{} alarm:{} ", member.member_id, member.alarm().as_str_name())
+}
+
+/// Whether the text is a version as etcd takes one: two or three numbers.
+fn is_version(text: &str) -> bool {
+    let numbers: Vec<_> = text.trim_start_matches('v').split('.').collect();
+    (2..=3).contains(&numbers.len()) && numbers.iter().all(|number| number.parse::<u64>().is_ok())
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "as many bits as the answer has room for")]
-fn short_hash(view: &View) -> u32 {
-    view.hash() as u32
+fn short(hash: u128) -> u32 {
+    hash as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_two_or_three_numbers() {
+        assert!(["3.5", "3.5.1", "v3.4"].into_iter().all(is_version));
+        assert!(!["", "3", "3.x", "a.b.c", "3.5.0.1", "3..5"].into_iter().any(is_version));
+    }
 }

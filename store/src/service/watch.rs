@@ -15,7 +15,7 @@ use proto::etcdserverpb::{
 use tokio::time::{Instant, MissedTickBehavior};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Service;
+use super::{Service, leader::LeaderRequired};
 use crate::{
     Error, WatchBatch, WatchRange, WatchStream,
     command::REQUEST_BYTES_MAX,
@@ -36,7 +36,8 @@ impl Watch for Service {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
     async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
-        let session = Session::new(self.clone(), request.into_inner());
+        let leader = LeaderRequired::new(&self.store, request.metadata());
+        let session = Session::new(self.clone(), request.into_inner(), leader);
         let answers = stream::unfold(Some(session), |session| async {
             let mut session = session?;
             match session.next().await {
@@ -52,7 +53,9 @@ impl Watch for Service {
 /// One stream of requests and answers.
 struct Session {
     service: Service,
-    requests: Streaming<WatchRequest>,
+    /// None once the client has said all it had to say: its watches go on.
+    requests: Option<Streaming<WatchRequest>>,
+    leader: LeaderRequired,
     watches: Vec<Watcher>,
     next_id: i64,
     /// Where the next look begins, so that every watch gets its turn.
@@ -67,6 +70,8 @@ struct Session {
 struct Watcher {
     id: i64,
     stream: WatchStream,
+    /// The first revision the client wants.
+    start: i64,
     previous: bool,
     fragment: bool,
     progress: bool,
@@ -75,13 +80,14 @@ struct Watcher {
 }
 
 impl Session {
-    fn new(service: Service, requests: Streaming<WatchRequest>) -> Self {
+    fn new(service: Service, requests: Streaming<WatchRequest>, leader: LeaderRequired) -> Self {
         let mut ticks = tokio::time::interval_at(Instant::now() + PROGRESS_INTERVAL, PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let wake = service.store.inner.state.wake();
         Self {
             service,
-            requests,
+            requests: Some(requests),
+            leader,
             watches: Vec::new(),
             next_id: 0,
             turn: 0,
@@ -110,14 +116,18 @@ impl Session {
                 self.tell_all_progress();
                 continue;
             }
+            if self.requests.is_none() && self.watches.is_empty() {
+                return Ok(None);
+            }
             tokio::select! {
                 biased;
-                request = self.requests.message() => match request? {
+                request = next_request(&mut self.requests) => match request? {
                     Some(request) => self.take(request),
-                    None => return Ok(None),
+                    None => self.requests = None,
                 },
                 changed = self.wake.changed() => changed?,
                 _ = self.ticks.tick() => self.tell_progress(),
+                status = self.leader.lost() => return Err(status),
             }
         }
     }
@@ -183,21 +193,33 @@ impl Session {
             cancel_reason: reason.to_owned(),
             ..created.clone()
         };
-        if self.watches.len() >= WATCHES_MAX {
-            self.answers.push_back(refused(ALL_WATCHES, &Error::TooManyRequests.to_string()));
-            return;
-        }
-        if request.watch_id != 0 && self.has(request.watch_id) {
-            let reason = "mvcc: duplicate watch ID provided on the WatchStream";
-            self.answers.push_back(refused(ALL_WATCHES, reason));
+        if let Some(reason) = self.refusal(&request) {
+            self.answers.push_back(refused(ALL_WATCHES, &reason));
             return;
         }
         let watch_id = if request.watch_id == 0 { self.free_id() } else { request.watch_id };
         let stream = self.service.store.watch(range_of(&request));
         let told = stream.reached();
         let WatchCreateRequest { prev_kv: previous, fragment, progress_notify: progress, .. } = request;
-        self.watches.push(Watcher { id: watch_id, stream, previous, fragment, progress, told });
+        let start = request.start_revision;
+        self.watches.push(Watcher { id: watch_id, stream, start, previous, fragment, progress, told });
         self.answers.push_back(WatchResponse { watch_id, ..created });
+    }
+
+    /// Why there cannot be such a watch, in etcd's words.
+    fn refusal(&self, request: &WatchCreateRequest) -> Option<String> {
+        if self.watches.len() >= WATCHES_MAX {
+            return Some(Error::TooManyRequests.to_string());
+        }
+        if request.start_revision < 0 {
+            return Some(Error::Compacted { compact_revision: 0 }.to_string());
+        }
+        let WatchRange { key, range_end, .. } = range_of(request);
+        if !range_end.is_empty() && *range_end != [0] && key >= range_end {
+            return Some("mvcc: watcher range is empty".to_owned());
+        }
+        let taken = request.watch_id != 0 && self.has(request.watch_id);
+        taken.then(|| "mvcc: duplicate watch ID provided on the WatchStream".to_owned())
     }
 
     fn has(&self, id: i64) -> bool {
@@ -212,22 +234,31 @@ impl Session {
         self.next_id - 1
     }
 
-    /// Every watch has just been found idle, so all have come as far as the slowest.
+    /// Every watch has just been found idle, so all have come as far as the slowest. As long as one of them waits for its
+    /// first revision nothing is said: the client would take it for a place to go on from, and be sent what it did not want.
     fn tell_all_progress(&mut self) {
-        let reached = self.watches.iter().map(|watcher| watcher.stream.reached()).min();
-        let revision = reached.unwrap_or_else(|| self.service.store.view().revision());
-        let header = Some(self.service.header_at(revision));
-        self.answers.push_back(WatchResponse { header, watch_id: ALL_WATCHES, ..WatchResponse::default() });
+        let Some(revision) = self.watches.iter().map(|watcher| watcher.stream.reached()).min() else { return };
+        if self.watches.iter().all(|watcher| watcher.start <= revision) {
+            let header = Some(self.service.header_at(revision));
+            self.answers.push_back(WatchResponse { header, watch_id: ALL_WATCHES, ..WatchResponse::default() });
+        }
     }
 
     fn tell_progress(&mut self) {
         for watcher in self.watches.iter_mut().filter(|watcher| watcher.progress) {
             let reached = watcher.stream.reached();
-            if std::mem::replace(&mut watcher.told, reached) < reached {
+            if reached >= watcher.start && std::mem::replace(&mut watcher.told, reached) < reached {
                 let header = Some(self.service.header_at(reached));
                 self.answers.push_back(WatchResponse { header, watch_id: watcher.id, ..WatchResponse::default() });
             }
         }
+    }
+}
+
+async fn next_request(requests: &mut Option<Streaming<WatchRequest>>) -> Result<Option<WatchRequest>, Status> {
+    match requests {
+        Some(requests) => requests.message().await,
+        None => std::future::pending().await,
     }
 }
 
