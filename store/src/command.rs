@@ -144,22 +144,24 @@ impl<'a> Touched<'a> {
 fn check_overlaps(ops: &[RequestOp]) -> Result<Touched<'_>, Error> {
     let mut touched = Touched::default();
     for op in ops {
-        if let Some(Request::RequestDeleteRange(delete)) = &op.request {
+        // As in etcd, a deletion of everything from a key on may stand beside puts: what counts is their order.
+        if let Some(Request::RequestDeleteRange(delete)) = &op.request
+            && *delete.range_end != [0]
+        {
             touched.deletes.push(KeyRange::new(delete.key.clone(), delete.range_end.clone()));
         }
     }
     for op in ops {
         if let Some(Request::RequestTxn(nested)) = &op.request {
-            let (mut then, other) = (check_overlaps(&nested.success)?, check_overlaps(&nested.failure)?);
+            let (then, other) = (check_overlaps(&nested.success)?, check_overlaps(&nested.failure)?);
             for key in &then.puts {
                 touched.put(key)?;
             }
-            touched.deletes.append(&mut then.deletes);
-            // Only one of the branches runs: both may put the same key.
+            // Only one of the branches runs: both may put the same key, or one put what the other deletes.
             for key in other.puts.into_iter().filter(|key| !then.puts.contains(*key)) {
                 touched.put(key)?;
             }
-            touched.deletes.extend(other.deletes);
+            touched.deletes.extend(then.deletes.into_iter().chain(other.deletes));
         }
     }
     for op in ops {
@@ -206,8 +208,10 @@ mod tests {
             (vec![put("b"), delete("a", "c")], twice.clone()),
             (vec![put("c"), delete("a", "c")], Ok(())),
             (vec![delete("a", "c"), delete("b", "d")], Ok(())),
+            (vec![delete("a", "\0"), put("b")], Ok(())),
             // Only one branch of a nested transaction runs.
             (vec![nested(vec![put("a")], vec![put("a")])], Ok(())),
+            (vec![nested(vec![delete("a", "")], vec![put("a")])], Ok(())),
             (vec![nested(vec![put("a")], vec![]), put("a")], twice.clone()),
             (vec![nested(vec![], vec![put("a")]), nested(vec![put("a")], vec![])], twice.clone()),
             (vec![nested(vec![delete("a", "")], vec![]), put("a")], twice.clone()),

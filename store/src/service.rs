@@ -11,6 +11,7 @@ mod leader;
 mod lease;
 mod lock;
 mod maintenance;
+mod message_size;
 mod queue;
 mod snapshot;
 mod watch;
@@ -25,6 +26,7 @@ use proto::{
 };
 use tonic::{Response, service::Routes};
 
+use self::message_size::InGoWords;
 use crate::{Store, command::REQUEST_BYTES_MAX};
 
 /// What clients that look for features are told.
@@ -42,7 +44,7 @@ const MESSAGE_BYTES_MAX: usize = REQUEST_BYTES_MAX + 512 * 1024;
 /// All services, for one port.
 pub(crate) fn routes(store: &Store) -> Routes {
     let service = Service { store: store.clone() };
-    Routes::new(KvServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    Routes::new(InGoWords(KvServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)))
         .add_service(WatchServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(LeaseServer::new(service.clone()))
         .add_service(ClusterServer::new(service.clone()))

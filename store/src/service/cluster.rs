@@ -8,6 +8,7 @@ use proto::etcdserverpb::{
 use tonic::{Request, Response, Status};
 
 use super::Service;
+use crate::Error;
 
 impl Service {
     fn members(&self) -> Vec<Member> {
@@ -26,8 +27,10 @@ impl Service {
 impl Cluster for Service {
     /// Adds a learner. It gets its vote when it has caught up, whatever the request says.
     async fn member_add(&self, request: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
+        let peer_urls = request.into_inner().peer_urls;
+        check_urls(&peer_urls)?;
         let id = rand::random();
-        self.store.member_add(id, String::new(), request.into_inner().peer_urls, Vec::new()).await?;
+        self.store.member_add(id, String::new(), peer_urls, Vec::new()).await?;
         let members = self.members();
         let member = members.iter().find(|member| member.id == id).cloned();
         Ok(Response::new(MemberAddResponse { header: Some(self.store.header()), member, members }))
@@ -46,6 +49,11 @@ impl Cluster for Service {
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         let MemberUpdateRequest { id, peer_urls } = request.into_inner();
+        check_urls(&peer_urls)?;
+        let others = self.store.members().into_iter().filter(|member| member.id != id);
+        if others.flat_map(|member| member.peer_urls).any(|url| peer_urls.contains(&url)) {
+            return Err(Error::PeerUrlExists.into());
+        }
         self.store.member_update(id, peer_urls, Vec::new()).await?;
         Ok(Response::new(MemberUpdateResponse { header: Some(self.store.header()), members: self.members() }))
     }
@@ -64,4 +72,13 @@ impl Cluster for Service {
         self.store.member_promote(request.into_inner().id).await?;
         Ok(Response::new(MemberPromoteResponse { header: Some(self.store.header()), members: self.members() }))
     }
+}
+
+/// A member is reached at an address, over TLS, and nothing below it.
+fn check_urls(urls: &[String]) -> Result<(), Error> {
+    let is_url = |url: &String| {
+        let address = url.trim().strip_prefix("https://").and_then(|address| address.rsplit_once(':'));
+        address.is_some_and(|(host, port)| !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok())
+    };
+    if !urls.is_empty() && urls.iter().all(is_url) { Ok(()) } else { Err(Error::BadMemberUrls) }
 }

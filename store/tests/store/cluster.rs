@@ -23,6 +23,7 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
 pub(crate) const CLUSTER: u64 = 0xC1;
 
@@ -202,6 +203,16 @@ impl Cluster {
 
     pub(crate) fn running(&self) -> impl Iterator<Item = &Store> {
         self.nodes.values().filter_map(|node| node.store.as_ref())
+    }
+
+    /// A client's connection to one member.
+    pub(crate) async fn channel(&self, id: u64) -> Channel {
+        let tls = self.authority.client("client");
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(tls.ca_pem))
+            .identity(Identity::from_pem(tls.cert_pem, tls.key_pem));
+        let url = self.nodes[&id].config.client_url.clone();
+        Channel::from_shared(url).unwrap().tls_config(tls).unwrap().connect().await.unwrap()
     }
 
     pub(crate) fn store(&self, id: u64) -> &Store {

@@ -1,124 +1,9 @@
 //! etcd's own client against our store and against etcd itself: both must say the same.
 
-use std::{fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
-
 use serde_json::Value;
-use store::{Config, Limits, Start, Store, Timing, Tls};
-use tempfile::TempDir;
 use testing::eventually;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::{Child, Command},
-};
 
-use crate::cluster::{Authority, CLUSTER, free_address};
-
-const MEMBER: u64 = 0xa1;
-/// For a command that answers at once, on a machine that is busy with other tests.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// A server that etcdctl can talk to.
-struct Target {
-    flags: Vec<String>,
-    _dir: TempDir,
-    store: Option<Store>,
-    _etcd: Option<Child>,
-}
-
-impl Target {
-    async fn ours() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let authority = Authority::new();
-        let (peers, clients) = (free_address(), free_address());
-        let config = Config {
-            dir: dir.path().join("store"),
-            cluster_id: CLUSTER,
-            member_id: MEMBER,
-            name: "one".to_owned(),
-            peer_listen: peers,
-            client_listen: clients,
-            peer_url: format!("https://{peers}"),
-            client_url: format!("https://{clients}"),
-            tls: authority.member(MEMBER),
-            start: Start::Init,
-            timing: Timing::default(),
-            limits: Limits::default(),
-        };
-        let store = Store::start(config).await.unwrap();
-        let flags = write_flags(dir.path(), &authority.client("root"), clients);
-        Self { flags, _dir: dir, store: Some(store), _etcd: None }
-    }
-
-    async fn etcd() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (peers, clients) = (format!("http://{}", free_address()), format!("http://{}", free_address()));
-        let etcd = Command::new("etcd")
-            .arg("--data-dir")
-            .arg(dir.path())
-            .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
-            .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
-            .args(["--initial-cluster", &format!("default={peers}")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let target = Self { flags: vec!["--endpoints".to_owned(), clients], _dir: dir, store: None, _etcd: Some(etcd) };
-        eventually(DEADLINE, async || {
-            let answer = target.run(&["endpoint", "health"], "").await;
-            if answer.contains("is healthy") { Ok(()) } else { Err(answer) }
-        })
-        .await;
-        target
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("etcdctl");
-        command.env("ETCDCTL_API", "3").args(&self.flags).args(args).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    /// What the command prints, an error as its last line.
-    async fn run(&self, args: &[&str], input: &str) -> String {
-        let mut child = self.command(args).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-        let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
-        let output = output.unwrap_or_else(|_| panic!("etcdctl {args:?} did not end")).unwrap();
-        let mut text = String::from_utf8(output.stdout).unwrap();
-        let errors = String::from_utf8(output.stderr).unwrap();
-        text.extend(
-            errors
-                .lines()
-                .filter(|line| ["Error", "watch was canceled", "http"].iter().any(|start| line.starts_with(start)))
-                .map(|line| format!("{line}\n")),
-        );
-        text
-    }
-
-    /// The first lines a command prints that would go on for ever.
-    async fn lines(&self, args: &[&str], count: usize) -> Vec<String> {
-        let mut child = self.command(args).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut found = Vec::new();
-        while found.len() < count {
-            found.push(tokio::time::timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap());
-        }
-        found
-    }
-}
-
-fn write_flags(dir: &Path, tls: &Tls, clients: SocketAddr) -> Vec<String> {
-    let mut flags = vec!["--endpoints".to_owned(), format!("https://{clients}")];
-    for (flag, name, pem) in
-        [("--cacert", "ca", &tls.ca_pem), ("--cert", "client", &tls.cert_pem), ("--key", "key", &tls.key_pem)]
-    {
-        let path = dir.join(name).with_extension("pem");
-        fs::write(&path, pem).unwrap();
-        flags.extend([flag.to_owned(), path.display().to_string()]);
-    }
-    flags
-}
+use crate::target::{DEADLINE, Target};
 
 /// Takes out who answered and in which term: the rest must be equal.
 fn comparable(text: &str) -> String {
@@ -211,7 +96,7 @@ async fn etcdctl_cannot_tell_us_from_etcd() {
         let (said, expected) = tokio::join!(ours.lines(&args, lines), etcd.lines(&args, lines));
         assert_eq!(comparable(&said.join("\n")), comparable(&expected.join("\n")), "etcdctl {args:?}");
     }
-    ours.store.unwrap().shutdown().await;
+    ours.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +122,7 @@ async fn leases_live_and_end_by_etcdctl() {
     })
     .await;
     assert_eq!(ours.run(&["lock", "mutex", "echo", "held"], "").await, "held\n");
-    ours.store.unwrap().shutdown().await;
+    ours.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,5 +148,5 @@ async fn etcdctl_sees_the_cluster() {
     assert!(ours.run(&["defrag"], "").await.contains("Finished defragmenting"));
     let saved = ours.run(&["snapshot", "save", "/nonexistent/db"], "").await;
     assert!(saved.starts_with("Error"), "{saved}");
-    ours.store.unwrap().shutdown().await;
+    ours.stop().await;
 }

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "what fails in a helper fails its test")]
 
 mod cluster;
+mod differential;
 mod etcdctl;
 mod failover;
 mod membership;
+mod recipes;
+mod refusals;
 mod scripts;
 mod single;
+mod target;
 mod watching;

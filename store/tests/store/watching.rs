@@ -12,55 +12,47 @@ use store::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{
-    Streaming,
-    transport::{Certificate, Channel, ClientTlsConfig, Identity},
-};
+use tonic::Streaming;
 
 use crate::cluster::{Cluster, put};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// One stream of watches.
-struct Watching {
+pub(crate) struct Watching {
     requests: mpsc::Sender<WatchRequest>,
-    answers: Streaming<WatchResponse>,
+    pub(crate) answers: Streaming<WatchResponse>,
 }
 
 impl Watching {
-    async fn start(cluster: &Cluster) -> Self {
-        let tls = cluster.authority.client("watcher");
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(tls.ca_pem))
-            .identity(Identity::from_pem(tls.cert_pem, tls.key_pem));
-        let url = cluster.nodes[&1].config.client_url.clone();
-        let channel = Channel::from_shared(url).unwrap().tls_config(tls).unwrap().connect().await.unwrap();
+    pub(crate) async fn start(cluster: &Cluster) -> Self {
+        let channel = cluster.channel(1).await;
         let (requests, taken) = mpsc::channel(16);
         let answers = WatchClient::new(channel).watch(ReceiverStream::new(taken)).await.unwrap().into_inner();
         Self { requests, answers }
     }
 
-    async fn send(&self, request: RequestUnion) {
+    pub(crate) async fn send(&self, request: RequestUnion) {
         self.requests.send(WatchRequest { request_union: Some(request) }).await.unwrap();
     }
 
-    async fn answer(&mut self) -> WatchResponse {
+    pub(crate) async fn answer(&mut self) -> WatchResponse {
         tokio::time::timeout(DEADLINE, self.answers.message()).await.unwrap().unwrap().unwrap()
     }
 
-    async fn create(&mut self, request: WatchCreateRequest) -> WatchResponse {
+    pub(crate) async fn create(&mut self, request: WatchCreateRequest) -> WatchResponse {
         self.send(RequestUnion::CreateRequest(request)).await;
         self.answer().await
     }
 }
 
-fn prefix(key: &str) -> WatchCreateRequest {
+pub(crate) fn prefix(key: &str) -> WatchCreateRequest {
     let mut end = key.as_bytes().to_vec();
     *end.last_mut().unwrap() += 1;
     WatchCreateRequest { key: key.to_owned().into(), range_end: end.into(), ..WatchCreateRequest::default() }
 }
 
-fn events(answer: &WatchResponse) -> Vec<(String, i64)> {
+pub(crate) fn events(answer: &WatchResponse) -> Vec<(String, i64)> {
     let kvs = answer.events.iter().map(|event| event.kv.as_ref().unwrap());
     kvs.map(|kv| (String::from_utf8_lossy(&kv.key).into_owned(), kv.mod_revision)).collect()
 }
