@@ -37,6 +37,12 @@ impl Kv for Idle {
     async fn compact(&self, _: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
         Ok(Response::new(CompactionResponse { header: header() }))
     }
+
+    type RangeStreamStream = tokio_stream::Empty<Result<proto::etcdserverpb::RangeStreamResponse, Status>>;
+
+    async fn range_stream(&self, _: Request<RangeRequest>) -> Result<Response<Self::RangeStreamStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
 }
 
 /// Serves until the process is ended. `folder` holds `ca.crt` and `server.{crt,key}`.

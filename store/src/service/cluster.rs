@@ -29,7 +29,7 @@ impl Cluster for Service {
     async fn member_add(&self, request: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
         let peer_urls = request.into_inner().peer_urls;
         check_urls(&peer_urls)?;
-        let id = rand::random();
+        let id = self.store.inner.world.identifier();
         self.store.member_add(id, String::new(), peer_urls, Vec::new()).await?;
         let members = self.members();
         let member = members.iter().find(|member| member.id == id).cloned();

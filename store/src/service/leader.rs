@@ -18,13 +18,14 @@ pub(super) struct LeaderRequired {
     /// None when the client did not ask.
     leadership: Option<watch::Receiver<Leadership>>,
     missing_since: Option<Instant>,
+    patience: Duration,
 }
 
 impl LeaderRequired {
     /// As the metadata of the stream have it.
     pub(super) fn new(store: &Store, metadata: &MetadataMap) -> Self {
         let asked = metadata.get("hasleader").is_some_and(|value| value == "true");
-        Self { leadership: asked.then(|| store.leadership()), missing_since: None }
+        Self { leadership: asked.then(|| store.leadership()), missing_since: None, patience: PATIENCE }
     }
 
     /// Returns once there has been no leader for long. Nothing is forgotten when the call is given up and made again.
@@ -38,7 +39,7 @@ impl LeaderRequired {
                 }
                 continue;
             }
-            let end = *self.missing_since.get_or_insert_with(Instant::now) + PATIENCE;
+            let end = *self.missing_since.get_or_insert_with(Instant::now) + self.patience;
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(end) => return Error::NoLeader.into(),
@@ -54,35 +55,42 @@ impl LeaderRequired {
 mod tests {
     use super::*;
 
-    fn required(leadership: watch::Receiver<Leadership>) -> LeaderRequired {
-        LeaderRequired { leadership: Some(leadership), missing_since: None }
+    const WHILE: Duration = Duration::from_millis(20);
+
+    fn required(leadership: watch::Receiver<Leadership>, patience: Duration) -> LeaderRequired {
+        LeaderRequired { leadership: Some(leadership), missing_since: None, patience }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_election_is_no_reason_and_a_lost_quorum_is() {
-        let led = Leadership { term: 1, leader: Some(1), acting: false };
-        let (leadership, watched) = watch::channel(led);
-        let mut required = required(watched);
-        let start = Instant::now();
-        for _ in 0..4 {
-            leadership.send_modify(|now| now.leader = None);
-            // Given up and made again, as in a loop over many things.
-            for _ in 0..20 {
-                assert!(tokio::time::timeout(PATIENCE / 40, required.lost()).await.is_err());
-            }
-            leadership.send_modify(|now| now.leader = Some(2));
-            assert!(tokio::time::timeout(PATIENCE / 40, required.lost()).await.is_err());
+    async fn waits(required: &mut LeaderRequired) -> bool {
+        tokio::time::timeout(WHILE, required.lost()).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn an_election_is_no_reason() {
+        let (leadership, watched) = watch::channel(Leadership { term: 1, leader: Some(1), acting: false });
+        let mut required = required(watched, Duration::from_secs(600));
+        for leader in [None, Some(2), None, None, Some(3)] {
+            leadership.send_modify(|now| now.leader = leader);
+            assert!(waits(&mut required).await);
+            assert_eq!(required.missing_since.is_some(), leader.is_none());
         }
-        assert!(start.elapsed() > PATIENCE);
-        leadership.send_modify(|now| now.leader = None);
-        let lost = Instant::now();
-        assert_eq!(required.lost().await.message(), "etcdserver: no leader");
-        assert!(lost.elapsed() >= PATIENCE && lost.elapsed() < PATIENCE * 2);
+        drop(leadership);
+        assert_eq!(required.lost().await.message(), "etcdserver: server stopped");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
+    async fn a_lost_quorum_is_one_however_often_the_wait_is_given_up() {
+        let patience = WHILE * 5;
+        let (_leadership, watched) = watch::channel(Leadership::default());
+        let (mut required, start) = (required(watched, patience), Instant::now());
+        while waits(&mut required).await {}
+        assert!(start.elapsed() >= patience);
+        assert_eq!(required.lost().await.message(), "etcdserver: no leader");
+    }
+
+    #[tokio::test]
     async fn who_did_not_ask_waits() {
-        let mut silent = LeaderRequired { leadership: None, missing_since: None };
-        assert!(tokio::time::timeout(PATIENCE * 10, silent.lost()).await.is_err());
+        let mut silent = LeaderRequired { leadership: None, missing_since: None, patience: Duration::ZERO };
+        assert!(waits(&mut silent).await);
     }
 }

@@ -81,8 +81,8 @@ impl Maintenance for Service {
         let revision = view.state().mvcc.readable(request.into_inner().revision)?;
         let (present, compacted) = (view.revision(), view.compacted());
         // Every record is looked at, which would hold this thread's other requests up.
-        let hash = tokio::task::spawn_blocking(move || view.hash_at(revision));
-        let hash = hash.await.map_err(|error| Error::Internal(error.to_string()))?;
+        let hash = self.store.inner.world.threads.run(move || view.hash_at(revision)).await;
+        let hash = hash.map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Response::new(HashKvResponse {
             header: Some(self.header_at(present)),
             hash: short(hash),
