@@ -47,6 +47,28 @@ pub fn is_serializable(request: &TxnRequest) -> bool {
     })
 }
 
+/// Whether a command can make the state grow: it needs room on every member's disk.
+pub(crate) fn grows(body: &Body) -> bool {
+    match body {
+        Body::Put(_) | Body::LeaseGrant(_) => true,
+        Body::Txn(request) => puts(&request.success) || puts(&request.failure),
+        Body::DeleteRange(_)
+        | Body::Compaction(_)
+        | Body::LeaseRevoke(_)
+        | Body::SessionEnd(_)
+        | Body::HashCheck(_)
+        | Body::Alarm(_) => false,
+    }
+}
+
+fn puts(ops: &[RequestOp]) -> bool {
+    ops.iter().any(|op| match &op.request {
+        Some(Request::RequestPut(_)) => true,
+        Some(Request::RequestTxn(nested)) => puts(&nested.success) || puts(&nested.failure),
+        Some(Request::RequestRange(_) | Request::RequestDeleteRange(_)) | None => false,
+    })
+}
+
 /// Checks the body of a command before it is proposed.
 pub fn validate(command: &Command) -> Result<(), Error> {
     match &command.body {

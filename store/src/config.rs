@@ -62,6 +62,8 @@ pub struct Limits {
     pub log_bytes_keep: u64,
     /// With so much state, old versions included, only what frees space is let through.
     pub quota_bytes: u64,
+    /// With less room on its disk than this, the same holds while any member says so.
+    pub disk_free_min_bytes: u64,
     /// The first file of the log has this length; each next one twice as much, up to `segment_bytes_max`.
     pub segment_bytes_first: u64,
     /// A file of the log is this long at most, unless one batch needs more.
@@ -77,6 +79,7 @@ impl Default for Limits {
             log_bytes_max: 256 << 20,
             log_bytes_keep: 32 << 20,
             quota_bytes: 8 << 30,
+            disk_free_min_bytes: 64 << 20,
             segment_bytes_first: 4 << 20,
             segment_bytes_max: 64 << 20,
             log_cache_bytes: 32 << 20,

@@ -58,15 +58,31 @@ pub enum DirError {
         /// The cluster it names.
         cluster_id: String,
     },
-    /// Written by a newer version, or not by us.
-    #[error("{} is not a stamp this version can read (format {FORMAT} at most); run the version that wrote it", path.display())]
+    /// Written by a newer version.
+    #[error("{} has format {found}, this version knows {FORMAT}; run the version that wrote it", path.display())]
+    Newer {
+        /// The stamp.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// Not what was written once.
+    #[error("{} is damaged: whose directory this is cannot be told; empty it, and let the member join again", path.display())]
     Unreadable {
         /// The stamp.
         path: PathBuf,
     },
 }
 
+/// What every format of the stamp has.
+#[derive(Deserialize)]
+struct Format {
+    magic: String,
+    format: u32,
+}
+
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Stamp {
     magic: String,
     format: u32,
@@ -74,6 +90,29 @@ struct Stamp {
     member_id: String,
     /// Whether the member created the cluster, so that a creation cut short can be finished.
     creates_cluster: bool,
+    /// The checksum of all the others.
+    crc32: String,
+}
+
+impl Stamp {
+    fn new(cluster_id: u64, member_id: u64, creates_cluster: bool) -> Self {
+        let mut stamp = Self {
+            magic: MAGIC.to_owned(),
+            format: FORMAT,
+            cluster_id: format!("{cluster_id:016x}"),
+            member_id: format!("{member_id:016x}"),
+            creates_cluster,
+            crc32: String::new(),
+        };
+        stamp.crc32 = stamp.checksum();
+        stamp
+    }
+
+    fn checksum(&self) -> String {
+        let Self { magic, format, cluster_id, member_id, creates_cluster, crc32: _ } = self;
+        let text = format!("{magic} {format} {cluster_id} {member_id} {creates_cluster}");
+        format!("{:08x}", crc32fast::hash(text.as_bytes()))
+    }
 }
 
 /// A directory checked and stamped.
@@ -86,13 +125,7 @@ pub(crate) struct DataDir {
 
 /// Stamps a directory whose content was put there from outside: the member that starts in it goes on from that.
 pub(crate) fn stamp(disk: &dyn Disk, path: &Path, cluster_id: u64, member_id: u64) -> io::Result<()> {
-    let stamp = Stamp {
-        magic: MAGIC.to_owned(),
-        format: FORMAT,
-        cluster_id: format!("{cluster_id:016x}"),
-        member_id: format!("{member_id:016x}"),
-        creates_cluster: false,
-    };
+    let stamp = Stamp::new(cluster_id, member_id, false);
     write_durably(disk, path, STAMP, &serde_json::to_vec_pretty(&stamp)?)
 }
 
@@ -105,13 +138,7 @@ impl DataDir {
         };
         disk.create_folder(&path).map_err(at(&path))?;
         let stamp_path = path.join(STAMP);
-        let expected = Stamp {
-            magic: MAGIC.to_owned(),
-            format: FORMAT,
-            cluster_id: format!("{:016x}", config.cluster_id),
-            member_id: format!("{:016x}", config.member_id),
-            creates_cluster: config.start == Start::Init,
-        };
+        let expected = Stamp::new(config.cluster_id, config.member_id, config.start == Start::Init);
         if config.start == Start::Restart {
             let creates_cluster = check(disk, &path, &stamp_path, &expected)?;
             return Ok(Self { path, creates_cluster });
@@ -147,8 +174,12 @@ fn check(disk: &dyn Disk, dir: &Path, stamp_path: &Path, expected: &Stamp) -> Re
         Err(source) => return Err(DirError::Io { path: stamp_path.to_path_buf(), source }),
     };
     let unreadable = || DirError::Unreadable { path: stamp_path.to_path_buf() };
+    let Format { magic, format } = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
+    if magic == MAGIC && format > FORMAT {
+        return Err(DirError::Newer { path: stamp_path.to_path_buf(), found: format });
+    }
     let stamp: Stamp = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
-    if stamp.magic != MAGIC || stamp.format > FORMAT {
+    if stamp.magic != MAGIC || stamp.crc32 != stamp.checksum() {
         return Err(unreadable());
     }
     if (&stamp.cluster_id, &stamp.member_id) != (&expected.cluster_id, &expected.member_id) {

@@ -35,6 +35,7 @@ use crate::{
         type_config::{MemberInfo, Payload},
     },
     read_index::ReadIndexQueue,
+    space::Space,
     state_machine::StateMachine,
     wal::Wal,
     world::{PeerChannel, Traffic, World},
@@ -62,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) reads: ReadIndexQueue,
     /// Set while this member acts as the leader.
     pub(crate) leases: Mutex<Option<LeaseClock>>,
+    pub(crate) space: Space,
     pub(crate) tasks: TaskTracker,
     pub(crate) servers: Mutex<JoinSet<()>>,
     pub(crate) shutdown: CancellationToken,
@@ -114,6 +116,9 @@ impl Inner {
             body: Some(body),
         };
         validate(&command)?;
+        if let Some(body) = &command.body {
+            self.check_space(body)?;
+        }
         let bytes = Bytes::from(command.encode_to_vec());
         let mut maybe_logged = false;
         let applied = tokio::time::timeout_at(deadline, self.propose_until_applied(bytes, &mut maybe_logged)).await;

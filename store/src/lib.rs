@@ -39,6 +39,7 @@ mod rows;
 mod service;
 mod session;
 pub mod snapshot;
+mod space;
 mod start;
 pub mod state_machine;
 mod status;

@@ -74,6 +74,11 @@ pub(crate) enum Request {
     Belongs {
         id: u64,
     },
+    /// A member says whether its disk has little room.
+    Space {
+        id: u64,
+        low: bool,
+    },
 }
 
 /// What it says.
@@ -181,6 +186,10 @@ impl Inner {
             Request::MoveLeader { to } => self.hand_over(to).await,
             Request::LeaseRemaining { id } => self.lease_remaining(id),
             Request::Belongs { id } => self.belongs(id).await,
+            Request::Space { id, low } => {
+                self.space.report(id, low);
+                Ok(0)
+            }
         };
         match done {
             Ok(number) => Answer::Done { number },

@@ -20,11 +20,15 @@ use parking_lot::Mutex;
 
 use crate::{
     checkpoint::{self, Checkpoint, CheckpointError},
+    engine::EngineError,
     rows::Owner,
     snapshot::{self, LoadError, Restored, SnapshotSink},
     state_machine::{Position, StateMachine, View},
     world::{Disk, DiskFile, Threads, World},
 };
+
+/// What sled may need to open its files.
+const ROOM_TO_OPEN: u64 = 16 << 20;
 
 /// Why the state on disk cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +59,21 @@ pub(crate) struct Persistence {
     world: World,
     snapshot: PathBuf,
     owner: Owner,
-    /// `None` once the store has stopped.
-    checkpoint: Mutex<Option<Checkpoint>>,
+    /// The folder of the checkpoint.
+    rows: PathBuf,
+    checkpoint: Mutex<Rows>,
     /// What the snapshot file holds.
     saved: Mutex<Option<Position>>,
+}
+
+/// The checkpoint, as far as there is one.
+enum Rows {
+    Open(Box<Checkpoint>),
+    /// It could not be written, or not even opened for want of room. Snapshot file and log do without it; the next one begins
+    /// anew.
+    Lost,
+    /// The store has stopped.
+    Closed,
 }
 
 /// A snapshot received whole and verified, in a file of its own.
@@ -90,8 +105,8 @@ impl Persistence {
                 .map_err(|source| StateError::Snapshot { path, source })?;
             machine.install(restored);
         }
-        let (checkpoint, saved) = (Mutex::new(Some(checkpoint)), Mutex::new(saved));
-        Ok((machine, Self { world, snapshot, owner, checkpoint, saved }))
+        let (checkpoint, saved) = (Mutex::new(checkpoint), Mutex::new(saved));
+        Ok((machine, Self { world, snapshot, owner, rows: state_dir, checkpoint, saved }))
     }
 
     pub(crate) fn threads(&self) -> Threads {
@@ -111,18 +126,36 @@ impl Persistence {
     /// Brings the checkpoint up to the view, durably.
     pub(crate) async fn checkpoint(self: &Arc<Self>, view: View) -> Result<(), CheckpointError> {
         let this = self.clone();
-        let written = self.world.threads.run(move || match this.checkpoint.lock().as_mut() {
-            Some(checkpoint) => checkpoint.write(&view),
-            None => Ok(()),
-        });
+        let written = self.world.threads.run(move || this.write_rows(&view));
         let written = written.await;
-        written.unwrap_or_else(|error| Err(CheckpointError::Engine(crate::engine::EngineError(error.to_string()))))
+        written.unwrap_or_else(|error| Err(CheckpointError::Engine(error.into())))
+    }
+
+    /// One that fails is given up: what became of its files is unknown then.
+    fn write_rows(&self, view: &View) -> Result<(), CheckpointError> {
+        let mut rows = self.checkpoint.lock();
+        if matches!(*rows, Rows::Lost) {
+            self.world.disk.remove_folder(&self.rows).map_err(EngineError::from)?;
+            *rows = Rows::Open(Box::new(checkpoint::open(&*self.world.disk, &self.rows, self.owner)?.1));
+        }
+        let Rows::Open(checkpoint) = &mut *rows else { return Ok(()) };
+        let written = checkpoint.write(view);
+        if written.is_err() {
+            *rows = Rows::Lost;
+        }
+        written
     }
 
     /// Closes the checkpoint's files, so that another process may open them.
     pub(crate) async fn close(self: &Arc<Self>) {
         let this = self.clone();
-        if self.world.threads.run(move || drop(this.checkpoint.lock().take())).await.is_err() {
+        if self
+            .world
+            .threads
+            .run(move || drop(std::mem::replace(&mut *this.checkpoint.lock(), Rows::Closed)))
+            .await
+            .is_err()
+        {
             tracing::error!("closing the checkpoint panicked");
         }
     }
@@ -171,14 +204,20 @@ impl Persistence {
     }
 }
 
-fn open_checkpoint(disk: &dyn Disk, dir: &Path, owner: Owner) -> Result<(StateMachine, Checkpoint), StateError> {
+fn open_checkpoint(disk: &dyn Disk, dir: &Path, owner: Owner) -> Result<(StateMachine, Rows), StateError> {
+    let opened = |(machine, checkpoint)| (machine, Rows::Open(Box::new(checkpoint)));
     match checkpoint::open(disk, dir, owner) {
-        Ok(opened) => Ok(opened),
+        Ok(found) => Ok(opened(found)),
         Err(error @ CheckpointError::Foreign { .. }) => Err(error.into()),
+        // Opening writes, too.
+        Err(error) if dir.parent().and_then(|dir| disk.free_bytes(dir)).is_some_and(|free| free < ROOM_TO_OPEN) => {
+            tracing::warn!(path = %dir.display(), %error, "the checkpoint cannot be opened on a full disk; the log replaces it");
+            Ok((StateMachine::new(), Rows::Lost))
+        }
         Err(error) => {
             tracing::error!(path = %dir.display(), %error, "the checkpoint cannot be read and is set aside; the log replaces it");
             checkpoint::set_aside(disk, dir).map_err(|source| StateError::Io { path: dir.to_path_buf(), source })?;
-            Ok(checkpoint::open(disk, dir, owner)?)
+            Ok(opened(checkpoint::open(disk, dir, owner)?))
         }
     }
 }

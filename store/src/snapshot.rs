@@ -324,7 +324,24 @@ pub enum LoadError {
 /// Writes a snapshot file: all of it, durably, or nothing. Returns its length.
 pub fn save(disk: &dyn Disk, path: &Path, view: View, owner: Owner) -> io::Result<u64> {
     let unfinished = path.with_extension("unfinished");
-    let file = disk.create(&unfinished)?;
+    match write_blocks(disk, &unfinished, view, owner) {
+        Ok(len) => {
+            disk.rename(&unfinished, path)?;
+            if let Some(dir) = path.parent() {
+                disk.flush_folder(dir)?;
+            }
+            Ok(len)
+        }
+        Err(error) => {
+            // What it takes is needed, whatever else is wrong.
+            drop(disk.remove(&unfinished));
+            Err(error)
+        }
+    }
+}
+
+fn write_blocks(disk: &dyn Disk, path: &Path, view: View, owner: Owner) -> io::Result<u64> {
+    let file = disk.create(path)?;
     let mut len = 0;
     for block in SnapshotSource::new(view, owner) {
         let block = block?;
@@ -332,10 +349,6 @@ pub fn save(disk: &dyn Disk, path: &Path, view: View, owner: Owner) -> io::Resul
         len += block.len() as u64;
     }
     file.flush()?;
-    disk.rename(&unfinished, path)?;
-    if let Some(dir) = path.parent() {
-        disk.flush_folder(dir)?;
-    }
     Ok(len)
 }
 

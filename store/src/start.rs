@@ -29,6 +29,7 @@ use crate::{
     },
     read_index,
     rows::Owner,
+    space::{self, Space},
     steward,
     tls::TlsError,
     upkeep,
@@ -160,6 +161,7 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
         forwarder: Forwarder::new(tasks.clone(), shutdown.clone()),
         reads,
         leases: Mutex::new(None),
+        space: Space::default(),
         tasks,
         servers: Mutex::new(JoinSet::new()),
         shutdown,
@@ -191,6 +193,7 @@ fn spawn_tasks(
     inner.spawn(steward::run(weak.clone()));
     inner.spawn(membership::announce(inner.clone()));
     inner.spawn(departure::run(weak.clone()));
+    inner.spawn(space::run(weak.clone()));
     inner.spawn(upkeep::run(weak));
     inner.spawn(watch_health(inner.raft.clone(), inner.shutdown.clone()));
 }
@@ -265,7 +268,9 @@ impl Inner {
     /// Stops; what a restart would replay is written first.
     pub(crate) async fn retire(&self) {
         self.resign().await;
-        if let Err(error) = self.persistence.checkpoint(self.state.view()).await {
+        if !self.space.is_low()
+            && let Err(error) = self.persistence.checkpoint(self.state.view()).await
+        {
             tracing::warn!(%error, "the last checkpoint failed; a restart will replay more of the log");
         }
         self.halt().await;

@@ -15,14 +15,14 @@ use parking_lot::Mutex;
 use proto::{
     etcdserverpb::{
         AlarmMember, AlarmRequest, AlarmResponse, AlarmType, CompactionResponse, LeaseGrantResponse,
-        LeaseRevokeResponse, RequestOp, ResponseHeader, alarm_request::AlarmAction, request_op::Request,
+        LeaseRevokeResponse, ResponseHeader, alarm_request::AlarmAction,
     },
     raftpb::{Command, CommandResponse, Empty, HashCheck, command, command_response::Body},
 };
 
 pub use crate::view::{Page, View};
 use crate::{
-    command::FEATURE_LEVEL,
+    command::{FEATURE_LEVEL, grows},
     error::Error,
     lease::{Lease, Leases},
     mvcc::{Mvcc, txn},
@@ -283,17 +283,7 @@ impl State {
     /// With an alarm for space only what does not grow passes. One for corruption names a member, which keeps its own
     /// readers away; it stops nobody else.
     fn check_alarms(&self, body: &command::Body) -> Result<(), Error> {
-        let grows = match body {
-            command::Body::Put(_) | command::Body::LeaseGrant(_) => true,
-            command::Body::Txn(request) => puts(&request.success) || puts(&request.failure),
-            command::Body::DeleteRange(_)
-            | command::Body::Compaction(_)
-            | command::Body::LeaseRevoke(_)
-            | command::Body::SessionEnd(_)
-            | command::Body::HashCheck(_)
-            | command::Body::Alarm(_) => false,
-        };
-        if grows && self.alarms.iter().any(|member| member.alarm() == AlarmType::Nospace) {
+        if grows(body) && self.alarms.iter().any(|member| member.alarm() == AlarmType::Nospace) {
             return Err(Error::NoSpace);
         }
         Ok(())
@@ -316,14 +306,6 @@ impl State {
             }
         }
     }
-}
-
-fn puts(ops: &[RequestOp]) -> bool {
-    ops.iter().any(|op| match &op.request {
-        Some(Request::RequestPut(_)) => true,
-        Some(Request::RequestTxn(nested)) => puts(&nested.success) || puts(&nested.failure),
-        Some(Request::RequestRange(_) | Request::RequestDeleteRange(_)) | None => false,
-    })
 }
 
 #[cfg(test)]

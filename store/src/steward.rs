@@ -46,6 +46,7 @@ pub(crate) async fn run(store: Weak<Inner>) {
             *store.leases.lock() = None;
             (in_sync_since, changing_since) = (None, None);
             lost = LostVoters::default();
+            oversight.rest();
             continue;
         }
         expire_leases(&store, &mut revocations);

@@ -43,6 +43,10 @@ pub(crate) async fn run(store: Weak<Inner>) {
 
 impl Upkeep {
     async fn checkpoint(&mut self, store: &Arc<Inner>) {
+        // Nothing depends on it, and whatever room there is belongs to the log.
+        if store.space.is_low() {
+            return;
+        }
         let view = store.state.view();
         let log_bytes = store.wal.retained_bytes();
         let much = log_bytes.saturating_sub(self.log_bytes) > store.config.limits.checkpoint_bytes;
@@ -70,7 +74,8 @@ impl Upkeep {
 /// behind can still be served from.
 async fn shorten_log(store: &Inner) {
     let limits = store.config.limits;
-    let threshold = limits.log_bytes_max.max(store.state.view().bytes() / 2);
+    let bytes = store.state.view().bytes();
+    let threshold = limits.log_bytes_max.max(bytes / 2);
     if store.wal.retained_bytes() < threshold {
         return;
     }
@@ -79,6 +84,8 @@ async fn shorten_log(store: &Inner) {
     let Some(upto) = keep_after.filter(|upto| *upto < applied) else { return };
     let ended = match store.persistence.saved() {
         Some(saved) if saved.index >= upto => store.raft.trigger().purge_log(upto).await,
+        // The file is smaller than the state, which is compressed in it.
+        _ if store.world.disk.free_bytes(&store.config.dir).is_some_and(|free| free < bytes) => return,
         _ => store.raft.trigger().snapshot().await,
     };
     if let Err(error) = ended {

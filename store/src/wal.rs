@@ -17,6 +17,7 @@ mod latency;
 mod preparer;
 mod record;
 mod recovery;
+mod reserve;
 mod segment;
 mod writer;
 
@@ -37,6 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use index::{Index, Lookup};
 use latency::Latency;
+use reserve::Reserve;
 use writer::{Job, Writer};
 
 use crate::{
@@ -92,6 +94,7 @@ pub(crate) struct Wal {
     jobs: mpsc::Sender<Job>,
     writer: Arc<Mutex<Option<Running>>>,
     dir: Arc<PathBuf>,
+    reserve: Arc<Reserve>,
     threads: Threads,
 }
 
@@ -101,7 +104,8 @@ impl Wal {
         let recovered = recovery::recover(&*world.disk, dir, identity, options)?;
         let shared = Arc::new(Shared { index: Mutex::new(recovered.index), latency: Latency::default() });
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
-        let writer = Writer::new(world, dir, identity, options, recovered.tail, shared.clone())?;
+        let reserve = Arc::new(Reserve::open(&world.disk, dir, options.segment_bytes_first));
+        let writer = Writer::new(world, dir, identity, options, recovered.tail, shared.clone(), reserve.clone())?;
         let running = match world.threads {
             Threads::System => {
                 let thread = std::thread::Builder::new().name("wal".into()).spawn(move || writer.run(queue));
@@ -110,7 +114,13 @@ impl Wal {
             Threads::None => Running::Task(tokio::spawn(writer.run_as_task(queue))),
         };
         let (writer, dir) = (Arc::new(Mutex::new(Some(running))), Arc::new(dir.to_path_buf()));
-        Ok(Self { shared, jobs, writer, dir, threads: world.threads })
+        Ok(Self { shared, jobs, writer, reserve, dir, threads: world.threads })
+    }
+
+    /// Makes what is missing of the segments kept for a full disk; says whether none is, afterwards.
+    pub(crate) async fn fill_reserve(&self) -> io::Result<bool> {
+        let reserve = self.reserve.clone();
+        self.threads.run(move || reserve.fill()).await?
     }
 
     /// Adds entries that follow the last one. They are readable when this returns, durable when `done` is called.

@@ -48,6 +48,43 @@ fn five_leaders_cut_from_the_network_lose_no_acknowledged_write() {
     lose_leaders("cut off", 5, Cluster::cut, Cluster::mend);
 }
 
+#[test]
+fn twenty_four_kills_of_one_two_or_all_masters_lose_no_acknowledged_write() {
+    let cluster = Cluster::up(program(), &["--workers", "0"]);
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let etcd = Writer::through_etcd(&cluster.dir(), &cluster.masters()).expect("the etcd writer starts");
+    let api = Writer::through_kubeconfig(&cluster.dir()).expect("the API writer starts");
+    goes_on(&etcd, &api);
+    // Any one, any two, all: each in the middle of writing.
+    let victims: [&[&str]; 7] =
+        [&["m1"], &["m2"], &["m3"], &["m1", "m2"], &["m2", "m3"], &["m1", "m3"], &["m1", "m2", "m3"]];
+    let mut kills = 0;
+    for round in 0..2 {
+        for victims in victims {
+            for victim in victims {
+                cluster.signal(victim, "server", Signal::SIGKILL);
+                kills += 1;
+            }
+            cluster.kontiki("up", &[]);
+            all_serve(&cluster);
+            goes_on(&etcd, &api);
+        }
+        eprintln!("round {round}: {} writes acknowledged so far, {kills} kills", etcd.acknowledged());
+    }
+    let (etcd, api) = (etcd.finish(), api.finish());
+    let keys = cluster.etcdctl(&["get", "--prefix", "/chaos/", "--keys-only"]);
+    all_there(&etcd, |name| keys.contains(&format!("/chaos/{name}\n")));
+    let names = cluster.kubectl("kubectl").ok("get configmaps -o name");
+    all_there(&api, |name| names.contains(&format!("configmap/{name}\n")));
+    same_revision_everywhere(&cluster);
+    eprintln!(
+        "{kills} kills: {} and {} acknowledged writes, all there",
+        etcd.acknowledged.len(),
+        api.acknowledged.len()
+    );
+    assert_eq!(kills, 24);
+}
+
 /// One loss of a leader: from the moment of the fault until the writers went on.
 struct Loss {
     from: Instant,

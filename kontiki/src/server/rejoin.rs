@@ -99,8 +99,10 @@ pub(super) async fn remember_peers(dir: PathBuf, service: Arc<JoinService>, stop
         // Half of it is known while this master starts.
         let whole = !found.stores.is_empty() && !found.apis.is_empty();
         if whole && found != known {
-            files::write_durably(&dir.join(PEERS), &serde_json::to_vec_pretty(&found)?, 0o600)?;
-            known = found;
+            match files::write_durably(&dir.join(PEERS), &serde_json::to_vec_pretty(&found)?, 0o600) {
+                Ok(()) => known = found,
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "the other masters' addresses are not kept"),
+            }
         }
     }
 }

@@ -141,7 +141,11 @@ impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        self.persistence.save(self.view.clone()).await?;
+        // For openraft a failure here would be the end. The view is a snapshot all the same, and no log goes before the file is
+        // there.
+        if let Err(error) = self.persistence.save(self.view.clone()).await {
+            tracing::error!(%error, "a snapshot file could not be written; the log stays as long as it is");
+        }
         snapshot(self.view.clone(), &self.persistence)
     }
 }

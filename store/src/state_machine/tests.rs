@@ -4,9 +4,10 @@ use proptest::prelude::*;
 use proto::{
     etcdserverpb::{
         CompactionRequest, Compare, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
-        RangeRequest, RangeResponse, TxnRequest,
+        RangeRequest, RangeResponse, RequestOp, TxnRequest,
         compare::{CompareResult, CompareTarget, TargetUnion},
         range_request::{SortOrder, SortTarget},
+        request_op::Request,
     },
     raftpb::command_response::Body as Answer,
 };

@@ -10,6 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::reserve::{Reserve, is_full};
 use crate::world::{Disk, DiskFile, Threads, World};
 
 const ZEROS: usize = 256 << 10;
@@ -26,6 +27,7 @@ pub(super) struct Preparer {
     /// `None` where there are no threads: then segments are made when they are needed.
     thread: Option<Thread>,
     recycled: Arc<Mutex<Option<Spare>>>,
+    reserve: Arc<Reserve>,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
 }
@@ -37,14 +39,14 @@ struct Thread {
 }
 
 impl Preparer {
-    pub(super) fn start(world: &World, dir: &Path) -> io::Result<Self> {
+    pub(super) fn start(world: &World, dir: &Path, reserve: Arc<Reserve>) -> io::Result<Self> {
         let recycled: Arc<Mutex<Option<Spare>>> = Arc::default();
         let (disk, dir) = (world.disk.clone(), dir.to_path_buf());
         let thread = match world.threads {
             Threads::System => Some(Thread::start(disk.clone(), dir.clone(), recycled.clone())?),
             Threads::None => None,
         };
-        Ok(Self { thread, recycled, disk, dir })
+        Ok(Self { thread, recycled, reserve, disk, dir })
     }
 
     /// Asks for a segment; a second call before `take` changes nothing.
@@ -57,8 +59,15 @@ impl Preparer {
         }
     }
 
-    /// A segment of `length` bytes at least.
-    pub(super) fn take(&mut self, length: u64) -> io::Result<Spare> {
+    /// A segment of `length` bytes, or of `needed` at least where the disk has no room for more.
+    pub(super) fn take(&mut self, length: u64, needed: u64) -> io::Result<Spare> {
+        match self.make(length) {
+            Err(error) if is_full(&error) => self.reserve.take(needed).ok_or(error),
+            made => made,
+        }
+    }
+
+    fn make(&mut self, length: u64) -> io::Result<Spare> {
         self.want(length);
         if let Some(thread) = &mut self.thread
             && thread.asked.take().is_some()
@@ -70,7 +79,7 @@ impl Preparer {
             }
             self.disk.remove(&spare.path)?;
         }
-        zeroed(&*self.disk, &self.dir, "large", length)
+        zeroed(&*self.disk, self.dir.join("large.spare"), length)
     }
 
     /// Keeps a segment no reader holds for reuse; at most one waits.
@@ -92,7 +101,7 @@ impl Thread {
                 let kept = recycled.lock().take_if(|spare| spare.length >= length);
                 let spare = match kept {
                     Some(spare) => Ok(spare),
-                    None => zeroed(&*disk, &dir, "prepared", length),
+                    None => zeroed(&*disk, dir.join("prepared.spare"), length),
                 };
                 if answers.send(spare).is_err() {
                     return;
@@ -103,16 +112,24 @@ impl Thread {
     }
 }
 
-fn zeroed(disk: &dyn Disk, dir: &Path, name: &str, length: u64) -> io::Result<Spare> {
-    let path = dir.join(format!("{name}.spare"));
+/// A new file of zeros; where they do not fit, nothing is left of it.
+pub(super) fn zeroed(disk: &dyn Disk, path: PathBuf, length: u64) -> io::Result<Spare> {
     let file = disk.create(&path)?;
-    let zeros = vec![0; ZEROS];
-    let mut at = 0;
-    while at < length {
-        let part = usize::try_from(length - at).unwrap_or(usize::MAX).min(zeros.len());
-        file.write_at(&zeros[..part], at)?;
-        at += part as u64;
+    let fill = || {
+        let zeros = vec![0; ZEROS];
+        let mut at = 0;
+        while at < length {
+            let part = usize::try_from(length - at).unwrap_or(usize::MAX).min(zeros.len());
+            file.write_at(&zeros[..part], at)?;
+            at += part as u64;
+        }
+        file.flush()
+    };
+    match fill() {
+        Ok(()) => Ok(Spare { path, file, length }),
+        Err(error) => {
+            disk.remove(&path)?;
+            Err(error)
+        }
     }
-    file.flush()?;
-    Ok(Spare { path, file, length })
 }

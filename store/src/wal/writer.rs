@@ -5,6 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +16,7 @@ use super::{
     preparer::{Preparer, Spare},
     record::{self, Place, Record},
     recovery::Tail,
+    reserve::{Reserve, is_full},
     segment::{SEGMENT_HEADER, Segment, SegmentHeader, path_of},
 };
 use crate::world::{Disk, World};
@@ -22,6 +24,25 @@ use crate::world::{Disk, World};
 /// One write holds about this much at most, so that its flush stays short.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 const PAGE: u64 = 4096;
+
+/// Between two looks for room on a full disk.
+const WAIT_FOR_ROOM: Duration = Duration::from_millis(100);
+/// Records gathered while there is no room; then the queue is left to fill.
+const RECORDS_WAITING_MAX: usize = 16 * 1024;
+
+/// Why a batch is not durable.
+enum Failure {
+    /// There is no room for a segment. Nothing was written.
+    NoRoom,
+    /// Nobody knows what was written.
+    Disk(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -78,6 +99,8 @@ pub(super) struct Writer {
     must_flush: bool,
     committed_changed: bool,
     stop: bool,
+    /// For room on the disk.
+    waiting: bool,
     buffer: Vec<u8>,
     /// Where its entries will stand.
     places: Vec<(Position, Location)>,
@@ -91,9 +114,10 @@ impl Writer {
         options: Options,
         tail: Option<Tail>,
         shared: Arc<Shared>,
+        reserve: Arc<Reserve>,
     ) -> Result<Self, WalError> {
         let io = |source| WalError::io(dir, source);
-        let mut preparer = Preparer::start(world, dir).map_err(io)?;
+        let mut preparer = Preparer::start(world, dir, reserve).map_err(io)?;
         let first = options.segment_bytes_first;
         let (active, batch, crc, highest) = match tail {
             Some(tail) => {
@@ -101,7 +125,7 @@ impl Writer {
                 (Active { sequence, segment, offset, length }, batch, crc, highest)
             }
             None => {
-                let spare = preparer.take(first).map_err(io)?;
+                let spare = preparer.take(first, first).map_err(io)?;
                 let header = SegmentHeader { identity, sequence: 1, salt: (world.random)(), previous: 0, batch: 1 };
                 let active = install(&*world.disk, dir, spare, header).map_err(io)?;
                 shared.index.lock().add_segment(1, active.segment.clone());
@@ -133,6 +157,7 @@ impl Writer {
             must_flush: false,
             committed_changed: false,
             stop: false,
+            waiting: false,
             buffer: Vec::new(),
             places: Vec::new(),
         })
@@ -143,10 +168,18 @@ impl Writer {
         while !self.stop {
             let Some(job) = queue.blocking_recv() else { break };
             self.gather_all(job, &mut queue);
-            if (self.must_flush || self.stop)
-                && let Err(error) = self.write().and_then(|()| self.flush())
-            {
-                return self.give_up(&error);
+            if !self.must_flush && !self.stop {
+                continue;
+            }
+            loop {
+                match self.write().and_then(|()| Ok(self.flush()?)) {
+                    Ok(()) => break,
+                    Err(Failure::Disk(error)) => return self.give_up(&error),
+                    Err(Failure::NoRoom) => std::thread::park_timeout(WAIT_FOR_ROOM),
+                }
+                if self.gives_up_waiting(&mut queue) {
+                    return;
+                }
             }
         }
     }
@@ -159,10 +192,17 @@ impl Writer {
             if !self.must_flush && !self.stop {
                 continue;
             }
-            let written = self.write();
-            tokio::time::sleep(self.world.disk.flush_time()).await;
-            if let Err(error) = written.and_then(|()| self.flush()) {
-                return self.give_up(&error);
+            loop {
+                let written = self.write();
+                tokio::time::sleep(self.world.disk.flush_time()).await;
+                match written.and_then(|()| Ok(self.flush()?)) {
+                    Ok(()) => break,
+                    Err(Failure::Disk(error)) => return self.give_up(&error),
+                    Err(Failure::NoRoom) => tokio::time::sleep(WAIT_FOR_ROOM).await,
+                }
+                if self.gives_up_waiting(&mut queue) {
+                    return;
+                }
             }
         }
     }
@@ -172,6 +212,23 @@ impl Writer {
         let path = self.active.segment.path.display();
         tracing::error!(%path, %error, "the log cannot be written; ending the process, since nothing after this would be durable");
         self.world.disk.give_up(error);
+    }
+
+    /// The disk and the reserve are full, and nothing of the batch is written. More may be asked meanwhile, even to stop: then
+    /// nothing is lost, since nothing of it was acknowledged.
+    fn gives_up_waiting(&mut self, queue: &mut mpsc::Receiver<Job>) -> bool {
+        if !self.waiting {
+            self.waiting = true;
+            let path = self.dir.display();
+            tracing::error!(%path, "the disk is full, and so is the log's reserve: this member waits for room");
+        }
+        while self.records.len() < RECORDS_WAITING_MAX
+            && !self.stop
+            && let Ok(job) = queue.try_recv()
+        {
+            self.gather(job);
+        }
+        self.stop
     }
 
     fn gather_all(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) {
@@ -213,27 +270,28 @@ impl Writer {
     }
 
     /// Puts the batch into the segment; nothing of it counts before [`Writer::flush`].
-    fn write(&mut self) -> io::Result<()> {
-        let mut records = std::mem::take(&mut self.records);
+    fn write(&mut self) -> Result<(), Failure> {
         if let Some(committed) = self.committed.filter(|_| std::mem::take(&mut self.committed_changed)) {
-            records.push(Record::Committed(committed));
+            self.records.push(Record::Committed(committed));
         }
-        self.must_flush = false;
         self.buffer.clear();
         self.places.clear();
+        let mut size: u64 = self.records.iter().map(|record| record.size() as u64).sum();
+        let mut state = Vec::new();
+        if self.active.offset + size > self.active.length {
+            state = self.state();
+            size += state.iter().map(|record| record.size() as u64).sum::<u64>();
+            self.roll(size)?;
+        }
+        (self.must_flush, self.waiting) = (false, false);
+        let mut records = std::mem::take(&mut self.records);
         if records.is_empty() {
             return Ok(());
         }
-        let mut size: u64 = records.iter().map(|record| record.size() as u64).sum();
-        if self.active.offset + size > self.active.length {
-            let state = self.state();
-            size += state.iter().map(|record| record.size() as u64).sum::<u64>();
-            self.roll(size)?;
-            records.splice(0..0, state);
-        }
+        records.splice(0..0, state);
         self.encode(&records);
         self.shared.latency.begin();
-        self.active.segment.file.write_at(&self.buffer, self.active.offset)
+        Ok(self.active.segment.file.write_at(&self.buffer, self.active.offset)?)
     }
 
     /// Makes the batch durable and says so.
@@ -280,9 +338,12 @@ impl Writer {
     }
 
     /// Goes on in a new segment that holds `size` bytes of records at least.
-    fn roll(&mut self, size: u64) -> io::Result<()> {
+    fn roll(&mut self, size: u64) -> Result<(), Failure> {
         let needed = (size + SEGMENT_HEADER as u64).next_multiple_of(PAGE);
-        let spare = self.preparer.take(needed.max(self.next_length))?;
+        let spare = match self.preparer.take(needed.max(self.next_length), needed) {
+            Err(error) if is_full(&error) => return Err(Failure::NoRoom),
+            spare => spare?,
+        };
         let sequence = self.active.sequence + 1;
         let header = SegmentHeader {
             identity: self.identity,

@@ -38,6 +38,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// The rows of a checkpoint, in a folder of their own.
     fn rows(&self, folder: &Path) -> Result<Box<dyn Engine>, EngineError>;
 
+    /// Bytes that can still be written below a folder, where that is known.
+    fn free_bytes(&self, _folder: &Path) -> Option<u64> {
+        None
+    }
+
     /// How long the next flush of the log takes; a real one is simply waited for.
     fn flush_time(&self) -> Duration {
         Duration::ZERO

@@ -53,6 +53,11 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
+    fn free_bytes(&self, folder: &Path) -> Option<u64> {
+        let found = rustix::fs::statvfs(folder).ok()?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     fn rows(&self, folder: &Path) -> Result<Box<dyn Engine>, EngineError> {
         Ok(Box::new(Sled::open(folder)?))
     }

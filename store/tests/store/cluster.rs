@@ -14,7 +14,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use store::{
-    Config, Error, Limits, Proposal, Start, Store, Timing, Tls,
+    Config, Error, Limits, Proposal, Start, StartError, Store, Timing, Tls,
     etcdserverpb::{PutRequest, RangeRequest},
 };
 use tempfile::TempDir;
@@ -237,9 +237,14 @@ impl Cluster {
     }
 
     pub(crate) async fn restart(&mut self, id: u64) {
+        self.try_restart(id).await.unwrap();
+    }
+
+    pub(crate) async fn try_restart(&mut self, id: u64) -> Result<(), StartError> {
         let node = self.nodes.get_mut(&id).unwrap();
         let config = Config { start: Start::Restart, ..node.config.clone() };
-        node.store = Some(Store::start(config).await.unwrap());
+        node.store = Some(Store::start(config).await?);
+        Ok(())
     }
 
     /// The next start is at other ports.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "what fails in a helper fails its test")]
 
 mod cluster;
+mod damage;
 mod differential;
 mod etcdctl;
 mod failover;
