@@ -5,6 +5,7 @@ use std::{
     io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -12,6 +13,10 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
+
+/// How long a process that was killed may take to end: the kernel gives its memory back first.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Writes `content` to `path` with these permissions: after a crash the file has the old content or the new one, whole.
 pub(crate) fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<()> {
@@ -40,6 +45,17 @@ pub(crate) fn lock(dir: &Path) -> Result<Flock<fs::File>> {
         Ok(lock) => Ok(lock),
         Err((_, Errno::EWOULDBLOCK)) => bail!("{} is in use by a running master", dir.display()),
         Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// The same, with patience: the process before this one may be on its way out.
+pub(crate) async fn lock_patiently(dir: &Path) -> Result<Flock<fs::File>> {
+    let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
+    loop {
+        match lock(dir) {
+            Err(_) if tokio::time::Instant::now() < deadline => tokio::time::sleep(LOCK_PAUSE).await,
+            locked => return locked,
+        }
     }
 }
 

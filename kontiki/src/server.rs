@@ -62,7 +62,7 @@ enum End {
 pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let stop = shutdown::on_signal();
     files::private_folder(&args.dir)?;
-    let _lock = files::lock(&args.dir)?;
+    let _lock = files::lock_patiently(&args.dir).await?;
     recover::finish(&args.dir)?;
     let schedule = args.backups.schedule(&args.dir)?;
     let mut master = match (Master::load(&args.dir)?, args.init, &args.join) {

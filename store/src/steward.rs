@@ -22,6 +22,8 @@ const UNFINISHED_FOR: Duration = Duration::from_secs(1);
 const REVOKE_AGAIN: Duration = Duration::from_secs(2);
 /// A learner must have been in sync this long before it gets a vote.
 const IN_SYNC_FOR: Duration = Duration::from_secs(1);
+/// A flush that takes so many times longer than nearly all others stalls.
+const STALL_FACTOR: u32 = 4;
 /// Between two attempts to leave a stalled disk: a transfer takes a few round trips.
 const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
 /// A leader that no quorum has acknowledged for this long has lost it.
@@ -175,8 +177,9 @@ impl LostVoters {
 
 async fn leave_a_stalled_disk(store: &Inner, handed_over_at: &mut Option<Instant>) {
     let pending = store.wal.fsync_pending();
-    if pending < store.config.timing.election_max / 2 || handed_over_at.is_some_and(|at| at.elapsed() < HAND_OVER_AGAIN)
-    {
+    // Where every flush is slow, other disks are hardly better.
+    let stalled = (store.config.timing.election_max / 2).max(store.wal.fsync_p99() * STALL_FACTOR);
+    if pending < stalled || handed_over_at.is_some_and(|at| at.elapsed() < HAND_OVER_AGAIN) {
         return;
     }
     let Some(successor) = store.best_successor().filter(|successor| store.is_alive(*successor)) else { return };
