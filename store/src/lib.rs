@@ -11,6 +11,7 @@
 //!                 steward: what only the leader does              membership: who belongs
 //! ```
 
+mod acquaintance;
 pub mod checkpoint;
 pub mod command;
 mod config;

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
 use crate::{
-    Leadership, Store,
+    Leadership, Store, acquaintance,
     config::Config,
     data_dir::{DataDir, DirError},
     departure, election,
@@ -194,6 +194,7 @@ fn spawn_tasks(
     inner.spawn(membership::announce(inner.clone()));
     inner.spawn(departure::run(weak.clone()));
     inner.spawn(space::run(weak.clone()));
+    inner.spawn(acquaintance::run(weak.clone()));
     inner.spawn(upkeep::run(weak));
     inner.spawn(watch_health(inner.raft.clone(), inner.shutdown.clone()));
 }

@@ -49,16 +49,20 @@ const BACKOFF_MS: [u64; 5] = [10, 20, 50, 100, 200];
 /// What a frame of `Call` holds. The numbers are on the wire: keep them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum CallKind {
+pub(crate) enum CallKind {
     Vote = 1,
     PreVote = 2,
     TransferLeader = 3,
     Append = 4,
+    /// Answered at once, by nothing: it makes a connection, so that later calls find one.
+    Hello = 5,
 }
 
 impl CallKind {
     pub(super) fn from_number(number: u32) -> Option<Self> {
-        [Self::Vote, Self::PreVote, Self::TransferLeader, Self::Append].into_iter().find(|kind| *kind as u32 == number)
+        [Self::Vote, Self::PreVote, Self::TransferLeader, Self::Append, Self::Hello]
+            .into_iter()
+            .find(|kind| *kind as u32 == number)
     }
 }
 

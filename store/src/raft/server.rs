@@ -119,6 +119,7 @@ impl raft_server::Raft for Server {
                 let answer: AppendEntriesResponse<Types> = raft.append_entries(question).await.map_err(unavailable)?;
                 encode(&answer)?
             }
+            Some(CallKind::Hello) => Bytes::new(),
             None => return Err(Status::unimplemented(format!("this member does not know calls of kind {kind}"))),
         };
         Ok(Response::new(Frame { kind, body: answer }))
