@@ -1,96 +1,61 @@
-//! Streams that end when there is no leader, for clients that ask for it.
+//! Whether there is a leader, for clients that want to know.
 //!
 //! A client on a member that lost the others would wait for news that cannot come; told so, it turns to another member.
 //! An election is no reason: it is over long before.
 
 use std::time::Duration;
 
-use tokio::{sync::watch, time::Instant};
+use openraft::{Instant as _, rt::watch::WatchReceiver as _};
+use tokio::time::{Interval, MissedTickBehavior};
 use tonic::{Status, metadata::MetadataMap};
 
-use crate::{Error, Leadership, Store};
+use crate::{Error, Store, inner::Inner};
 
 /// Three of etcd's election timeouts.
 const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Watches over the leader for one stream.
+impl Inner {
+    /// Whether this member has been without a leader for long: it heard of none, or leads and nobody follows. The leader
+    /// that it last knew may be gone.
+    pub(super) fn lacks_leader(&self) -> bool {
+        let unknown = self.election.silence();
+        let silence = if self.leadership.borrow().leader != Some(self.id()) {
+            unknown
+        } else if self.raft.voter_ids().count() == 1 {
+            Duration::ZERO
+        } else {
+            let metrics = self.raft.data_metrics();
+            let acknowledged = metrics.borrow_watched().last_quorum_acked;
+            acknowledged.map_or(unknown, |at| at.elapsed())
+        };
+        silence > PATIENCE
+    }
+}
+
+/// Ends one stream when there is no leader, if its client has asked for that.
 pub(super) struct LeaderRequired {
-    /// None when the client did not ask.
-    leadership: Option<watch::Receiver<Leadership>>,
-    missing_since: Option<Instant>,
-    patience: Duration,
+    store: Option<Store>,
+    looks: Interval,
 }
 
 impl LeaderRequired {
     /// As the metadata of the stream have it.
     pub(super) fn new(store: &Store, metadata: &MetadataMap) -> Self {
         let asked = metadata.get("hasleader").is_some_and(|value| value == "true");
-        Self { leadership: asked.then(|| store.leadership()), missing_since: None, patience: PATIENCE }
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { store: asked.then(|| store.clone()), looks }
     }
 
     /// Returns once there has been no leader for long. Nothing is forgotten when the call is given up and made again.
     pub(super) async fn lost(&mut self) -> Status {
-        let Some(leadership) = &mut self.leadership else { return std::future::pending().await };
+        let Some(store) = &self.store else { return std::future::pending().await };
         loop {
-            if leadership.borrow_and_update().leader.is_some() {
-                self.missing_since = None;
-                if leadership.changed().await.is_err() {
-                    return Error::Stopped.into();
-                }
-                continue;
-            }
-            let end = *self.missing_since.get_or_insert_with(Instant::now) + self.patience;
-            tokio::select! {
-                biased;
-                () = tokio::time::sleep_until(end) => return Error::NoLeader.into(),
-                changed = leadership.changed() => if changed.is_err() {
-                    return Error::Stopped.into();
-                },
+            self.looks.tick().await;
+            if store.inner.lacks_leader() {
+                return Error::NoLeader.into();
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WHILE: Duration = Duration::from_millis(20);
-
-    fn required(leadership: watch::Receiver<Leadership>, patience: Duration) -> LeaderRequired {
-        LeaderRequired { leadership: Some(leadership), missing_since: None, patience }
-    }
-
-    async fn waits(required: &mut LeaderRequired) -> bool {
-        tokio::time::timeout(WHILE, required.lost()).await.is_err()
-    }
-
-    #[tokio::test]
-    async fn an_election_is_no_reason() {
-        let (leadership, watched) = watch::channel(Leadership { term: 1, leader: Some(1), acting: false });
-        let mut required = required(watched, Duration::from_secs(600));
-        for leader in [None, Some(2), None, None, Some(3)] {
-            leadership.send_modify(|now| now.leader = leader);
-            assert!(waits(&mut required).await);
-            assert_eq!(required.missing_since.is_some(), leader.is_none());
-        }
-        drop(leadership);
-        assert_eq!(required.lost().await.message(), "etcdserver: server stopped");
-    }
-
-    #[tokio::test]
-    async fn a_lost_quorum_is_one_however_often_the_wait_is_given_up() {
-        let patience = WHILE * 5;
-        let (_leadership, watched) = watch::channel(Leadership::default());
-        let (mut required, start) = (required(watched, patience), Instant::now());
-        while waits(&mut required).await {}
-        assert!(start.elapsed() >= patience);
-        assert_eq!(required.lost().await.message(), "etcdserver: no leader");
-    }
-
-    #[tokio::test]
-    async fn who_did_not_ask_waits() {
-        let mut silent = LeaderRequired { leadership: None, missing_since: None, patience: Duration::ZERO };
-        assert!(waits(&mut silent).await);
     }
 }

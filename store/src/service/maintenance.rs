@@ -37,7 +37,10 @@ impl Maintenance for Service {
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        let status = self.store.status();
+        let mut status = self.store.status();
+        if self.store.inner.lacks_leader() {
+            status.leader = None;
+        }
         let bytes = i64::try_from(status.state_bytes).unwrap_or(i64::MAX);
         let mut errors: Vec<_> = self.store.view().alarms().iter().map(alarm_text).collect();
         if status.corrupt {

@@ -5,8 +5,10 @@
 mod cluster;
 mod damage;
 mod differential;
+mod etcd_issues;
 mod etcdctl;
 mod failover;
+mod kube_apiserver;
 mod membership;
 mod recipes;
 mod refusals;

@@ -174,3 +174,46 @@ async fn a_client_that_does_not_read_holds_nobody_up() {
     }
     assert_eq!(seen, (3..203).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_watched_is_refused_in_etcds_words() {
+    let (_cluster, mut watching) = one_member().await;
+    let compacted = "etcdserver: mvcc: required revision has been compacted";
+    for (request, reason) in [
+        (WatchCreateRequest { start_revision: -1, ..prefix("a") }, compacted),
+        (WatchCreateRequest { range_end: "a".into(), ..prefix("b") }, "mvcc: watcher range is empty"),
+        (WatchCreateRequest { range_end: "a".into(), ..prefix("a") }, "mvcc: watcher range is empty"),
+    ] {
+        let answer = watching.create(request).await;
+        assert_eq!((answer.watch_id, answer.created, answer.canceled), (-1, true, true));
+        assert_eq!((answer.cancel_reason.as_str(), answer.compact_revision), (reason, 0));
+    }
+    let all = WatchCreateRequest { key: "".into(), range_end: vec![0].into(), ..WatchCreateRequest::default() };
+    assert!(!watching.create(all).await.canceled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_id_of_a_watch_is_free_again_after_its_end() {
+    let (_cluster, mut watching) = one_member().await;
+    let with = |watch_id| WatchCreateRequest { watch_id, ..prefix("a") };
+    assert_eq!(watching.create(with(1)).await.watch_id, 1);
+    assert_eq!(watching.create(with(0)).await.watch_id, 0);
+    assert_eq!(watching.create(with(0)).await.watch_id, 2, "the next one that nobody has");
+    watching.send(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: 1 })).await;
+    assert!(watching.answer().await.canceled);
+    // The end of a watch that there is none of is not answered.
+    watching.send(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: 1 })).await;
+    let again = watching.create(with(1)).await;
+    assert_eq!((again.watch_id, again.created, again.canceled), (1, true, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_go_on_when_the_client_has_nothing_more_to_ask() {
+    let (cluster, mut watching) = one_member().await;
+    watching.create(prefix("a")).await;
+    let Watching { requests, mut answers } = watching;
+    drop(requests);
+    put(cluster.store(1), "a", "x").await.unwrap();
+    let answer = tokio::time::timeout(DEADLINE, answers.message()).await.unwrap().unwrap().unwrap();
+    assert_eq!(events(&answer), [("a".into(), 3)]);
+}
