@@ -5,9 +5,12 @@
 //! block    0x01 | raw length u32 | length u32 | crc32 u32 | zstd of at most 256 KiB of rows
 //! ...
 //! trailer  0x02 | rows u64 | xxh3-128 of all raw bytes | crc32 u32
+//! seal     0x03 | zeros up to a multiple of 512 | sha256 of all before: when it was saved over etcd's API
 //! ```
 //! A row may span blocks. The source holds a view and one block; the sink takes any pieces of the stream, and gives a
 //! state out only after the trailer has confirmed all of it.
+
+pub(crate) mod seal;
 
 use std::{
     io::{self, Read},
@@ -17,6 +20,7 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use xxhash_rust::xxh3::Xxh3;
 
+use self::seal::Seal;
 use crate::{
     rows::{Collector, Damage, Meta, Owner, RowCursor},
     state_machine::{Position, State, StateMachine, View},
@@ -144,6 +148,7 @@ pub struct SnapshotSink {
     collector: Collector,
     hash: ContentHash,
     complete: bool,
+    seal: Seal,
 }
 
 impl SnapshotSink {
@@ -162,13 +167,14 @@ impl SnapshotSink {
             collector: Collector::default(),
             hash: ContentHash(Box::new(Xxh3::new())),
             complete: false,
+            seal: Seal::default(),
         }
     }
 
     /// Takes the next piece, cut anywhere.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Damage> {
-        if self.complete && !piece.is_empty() {
-            return Err(Damage::new("bytes after the end"));
+        if self.complete {
+            return self.seal.push(piece);
         }
         self.input.extend_from_slice(piece);
         if self.meta.is_none() && !self.take_header()? {
@@ -182,10 +188,10 @@ impl SnapshotSink {
                 None => false,
             };
             if !taken {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        self.seal.push(&std::mem::take(&mut self.input))
     }
 
     fn take_header(&mut self) -> Result<bool, Damage> {
@@ -260,9 +266,6 @@ impl SnapshotSink {
         if rows != self.collector.rows || hash != self.hash.0.digest128() || !self.raw.is_empty() {
             return Err(Damage::new("the rows are not those that were written"));
         }
-        if !self.input.is_empty() {
-            return Err(Damage::new("bytes after the end"));
-        }
         self.complete = true;
         Ok(true)
     }
@@ -270,6 +273,7 @@ impl SnapshotSink {
     /// The state, once everything has arrived.
     pub fn finish(self) -> Result<Restored, Damage> {
         let meta = self.meta.filter(|_| self.complete).ok_or_else(|| Damage::new("the snapshot ends early"))?;
+        self.seal.finish()?;
         let owner = meta.owner;
         Ok(Restored { owner, state: Box::new(self.collector.finish(meta)?) })
     }
@@ -381,8 +385,12 @@ fn read_into(disk: &dyn Disk, path: &Path, mut sink: SnapshotSink) -> Result<Res
     let mut buffer = vec![0; BLOCK_BYTES];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(sink.finish()?),
+            0 => break,
             n => sink.push(&buffer[..n])?,
         }
     }
+    if sink.seal.finish()? {
+        seal::verify(disk, path)?;
+    }
+    Ok(sink.finish()?)
 }

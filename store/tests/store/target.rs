@@ -78,6 +78,10 @@ impl Target {
         KvClient::new(self.channel().await)
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn ours_is_this(&self) -> bool {
         self.store.is_some()
     }
@@ -112,7 +116,7 @@ impl Target {
         target
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("etcdctl");
         command.env("ETCDCTL_API", "3").args(&self.flags).args(args).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
