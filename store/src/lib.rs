@@ -22,6 +22,8 @@ mod engine;
 mod error;
 mod forgetting;
 mod forward;
+#[cfg(test)]
+mod fuzz;
 mod inner;
 mod leadership;
 pub mod lease;

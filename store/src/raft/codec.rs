@@ -19,7 +19,7 @@ use crate::wal::EntryKind;
 
 const ENTRY_HEADER: usize = 8 + 8 + 1 + 4;
 
-pub(super) fn encode_append(request: &AppendEntriesRequest<Types>) -> io::Result<Bytes> {
+pub(crate) fn encode_append(request: &AppendEntriesRequest<Types>) -> io::Result<Bytes> {
     let payloads =
         request.entries.iter().map(|entry| encode_payload(&entry.payload)).collect::<io::Result<Vec<_>>>()?;
     let size: usize = payloads.iter().map(|(_, data)| ENTRY_HEADER + data.len()).sum();
@@ -37,7 +37,7 @@ pub(super) fn encode_append(request: &AppendEntriesRequest<Types>) -> io::Result
     Ok(out.freeze())
 }
 
-pub(super) fn decode_append(mut bytes: Bytes) -> io::Result<AppendEntriesRequest<Types>> {
+pub(crate) fn decode_append(mut bytes: Bytes) -> io::Result<AppendEntriesRequest<Types>> {
     let from = &mut bytes;
     let vote = get_vote(from)?;
     let prev_log_id = get_optional(from)?;
@@ -61,7 +61,7 @@ pub(super) fn decode_append(mut bytes: Bytes) -> io::Result<AppendEntriesRequest
     Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
 }
 
-pub(super) fn encode_answer(answer: &StreamAppendResult<Types>) -> Bytes {
+pub(crate) fn encode_answer(answer: &StreamAppendResult<Types>) -> Bytes {
     let mut out = BytesMut::with_capacity(32);
     match answer {
         Ok(last) => {
@@ -80,7 +80,7 @@ pub(super) fn encode_answer(answer: &StreamAppendResult<Types>) -> Bytes {
     out.freeze()
 }
 
-pub(super) fn decode_answer(mut bytes: Bytes) -> io::Result<StreamAppendResult<Types>> {
+pub(crate) fn decode_answer(mut bytes: Bytes) -> io::Result<StreamAppendResult<Types>> {
     let from = &mut bytes;
     Ok(match from.try_get_u8()? {
         0 => Ok(get_optional(from)?),

@@ -215,3 +215,40 @@ async fn waiting_appends_share_a_flush_and_complete_in_order() {
     assert!(wal.shared.latency.count() < 2500, "group commit");
     assert_eq!(all(&wal).await.len(), 5000);
 }
+
+#[tokio::test]
+async fn a_log_of_any_bytes_gives_what_was_written_or_is_refused() {
+    use rand::{RngExt, SeedableRng, rngs::SmallRng};
+    let dir = tempfile::tempdir().unwrap();
+    let wal = open(&dir).unwrap();
+    for index in 0..60 {
+        append(&wal, vec![entry(1, index)]).await;
+    }
+    let written = all(&wal).await;
+    wal.close().await;
+    let files: Vec<_> = segments(&dir).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
+    let mut random = SmallRng::seed_from_u64(5);
+    let (mut opened, mut refused) = (0, 0);
+    for _ in 0..crate::fuzz::rounds(300) {
+        for (bytes, path) in &files {
+            fs::write(path, bytes).unwrap();
+        }
+        let (bytes, path) = &files[random.random_range(0..files.len())];
+        let mut bytes = bytes.clone();
+        // Mostly within what was written, where it matters.
+        let end = bytes.len() - bytes.iter().rev().take_while(|byte| **byte == 0).count();
+        let tail = bytes.split_off(end);
+        crate::fuzz::mutate(&mut random, &mut bytes);
+        fs::write(path, [bytes, tail].concat()).unwrap();
+        match open(&dir) {
+            Ok(wal) => {
+                let read = all(&wal).await;
+                assert!(written.starts_with(&read), "{} entries, not all as written", read.len());
+                opened += 1;
+                wal.close().await;
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused");
+}
