@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use chaos_tests::{
     Cluster,
     cluster::PATIENCE,
-    command::{Said, run},
+    command::{Said, run, succeed},
 };
 use nix::sys::signal::Signal;
 use testing::eventually_blocking;
@@ -156,4 +156,57 @@ fn a_master_with_damaged_data_sets_it_aside_and_comes_back_by_itself() {
         .etcdctl_command(&["get", "/key/", "--prefix", "--keys-only", "--consistency=s"])
         .env("ETCDCTL_ENDPOINTS", format!("https://{endpoint}:2379")));
     assert_eq!(keys.out.lines().filter(|line| line.starts_with("/key/")).count(), 20, "{}", keys.all());
+}
+
+#[test]
+fn a_master_that_was_removed_while_away_comes_back_with_a_token_and_not_without() {
+    let cluster = Cluster::up(program(), &["--workers", "0"]);
+    let address: std::collections::BTreeMap<String, String> = cluster.masters().into_iter().collect();
+    cluster.signal("m2", "server", Signal::SIGKILL);
+    until_silent(&cluster, "m2");
+    let list = cluster.etcdctl(&["member", "list"]);
+    let row = list.lines().find(|row| row.contains(", m2, ")).expect("m2 is a member");
+    let id = row.split(',').next().expect("an id");
+    eventually_blocking(PATIENCE, || {
+        let said = run(&mut cluster.etcdctl_command(&["member", "remove", id]));
+        if said.success || said.all().contains("not found") { Ok(()) } else { Err(said.all()) }
+    });
+    let survivor = cluster.host_dir("m1", "server");
+    until_members(&survivor, (2, 1));
+    let mut without = cluster.start_server("m2", &[]);
+    assert!(!without.ended());
+    assert!(without.log().contains("was removed from its cluster"), "{}", without.log());
+    let token = run(Command::new(program())
+        .args(["token", "create", "--role", "master", "--uses", "1", "--dir"])
+        .arg(&survivor));
+    let join = [format!("--join=https://{}:6443", address["m1"]), format!("--token={}", token.out.trim())];
+    let _with = cluster.start_server("m2", &[&join[0], &join[1]]);
+    until_members(&survivor, (3, 3));
+    assert!(cluster.host_dir("m2", "server").join("data.set-aside").exists());
+}
+
+#[test]
+fn a_master_moves_to_another_address() {
+    let cluster = Cluster::up(program(), &["--workers", "0"]);
+    let old = cluster.masters().into_iter().find(|(name, _)| name == "m3").expect("m3").1;
+    let new = format!("{}.77", old.rsplit_once('.').expect("four numbers").0);
+    let netns = format!("kontiki-{}-m3", cluster.tag());
+    cluster.signal("m3", "server", Signal::SIGTERM);
+    until_silent(&cluster, "m3");
+    let addresses = succeed(Command::new("ip").args(["-n", &netns, "-o", "-4", "addr"]));
+    let row = addresses.lines().find(|row| row.contains(&old)).expect("its address is on an interface");
+    let interface = row.split_whitespace().nth(1).expect("a name");
+    succeed(Command::new("ip").args(["-n", &netns, "addr", "add", &format!("{new}/24"), "dev", interface]));
+    let _m3 = cluster.start_server("m3", &[&format!("--advertise-address={new}")]);
+    eventually_blocking(PATIENCE, || {
+        let list = cluster.etcdctl(&["member", "list"]);
+        if list.contains(&format!("https://{new}:2380")) && !list.contains(&old) { Ok(()) } else { Err(list) }
+    });
+    let endpoint = format!("https://{new}:2379");
+    eventually_blocking(PATIENCE, || {
+        let said =
+            run(cluster.etcdctl_command(&["put", "/from", "the new address"]).env("ETCDCTL_ENDPOINTS", &endpoint));
+        if said.success { Ok(()) } else { Err(said.all()) }
+    });
+    until_members(&cluster.host_dir("m1", "server"), (3, 3));
 }
