@@ -67,6 +67,8 @@ async fn keys(client: &mut Client) -> Outcome {
 async fn watches(client: &mut Client) -> Outcome {
     let options = WatchOptions::new().with_prefix().with_prev_key();
     let mut stream = client.watch("recipes/w", Some(options)).await?;
+    let created = stream.message().await?.ok_or("the watch ended")?;
+    assert!(created.created() && !created.canceled());
     client.put("recipes/w1", "a", None).await?;
     client.put("recipes/w1", "b", None).await?;
     client.delete("recipes/w1", None).await?;
@@ -81,7 +83,7 @@ async fn watches(client: &mut Client) -> Outcome {
     assert_eq!(seen, [(false, None), (false, Some(b"a".to_vec())), (true, Some(b"b".to_vec()))]);
     stream.request_progress().await?;
     assert!(stream.message().await?.ok_or("the watch ended")?.events().is_empty());
-    stream.cancel().await?;
+    stream.cancel(created.watch_id()).await?;
     assert!(stream.message().await?.ok_or("the watch ended")?.canceled());
     done("watches")
 }
