@@ -4,6 +4,11 @@
 //! namespaces, by starting the very same `server` and `agent`. This is the only crate that prints, and the only one that
 //! knows all others.
 
+/// A master allocates for every request, and its versions of the key space live long: the system's allocator took a sixth of the
+/// store's processor time.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 mod agent;
 mod cli;
 mod credential;
