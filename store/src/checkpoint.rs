@@ -152,7 +152,7 @@ impl Ahead<'_> {
         let changes = std::mem::take(&mut self.changes);
         self.bytes = 0;
         if self.result.is_ok() {
-            self.result = self.engine.write(changes);
+            self.result = self.engine.write_loosely(changes);
         }
     }
 }

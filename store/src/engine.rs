@@ -18,6 +18,11 @@ pub trait Engine: Send + std::fmt::Debug {
     /// Makes all changes or none.
     fn write(&mut self, changes: Changes) -> Result<(), EngineError>;
 
+    /// Makes all changes, in any order: a crash may leave some of them out.
+    fn write_loosely(&mut self, changes: Changes) -> Result<(), EngineError> {
+        self.write(changes)
+    }
+
     /// Returns after everything written survives a loss of power.
     fn sync(&mut self) -> Result<(), EngineError>;
 

@@ -160,12 +160,17 @@ impl Writer<'_> {
         self.mvcc.revision + i64::from(!self.events.is_empty())
     }
 
-    /// Sets a key, and returns its new record.
+    /// Sets a key, and returns its new record. `previous` is what the key is now.
     ///
     /// Key and value are copied once, out of the buffer of the log entry they came in: otherwise one live value
     /// would keep the whole network frame it arrived in.
-    pub(crate) fn put(&mut self, key: &[u8], value: Value<'_>, lease: i64) -> Arc<Record> {
-        let previous = self.mvcc.get(key).cloned();
+    pub(crate) fn put(
+        &mut self,
+        key: &[u8],
+        value: Value<'_>,
+        lease: i64,
+        previous: Option<Arc<Record>>,
+    ) -> Arc<Record> {
         let revision = self.mvcc.revision + 1;
         let (key, create_revision, version) = match &previous {
             Some(record) => (record.kv.key.clone(), record.kv.create_revision, record.kv.version + 1),

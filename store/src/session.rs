@@ -115,9 +115,11 @@ impl Sessions {
         self.answers.insert(Answer { session: id, sequence, response: Arc::new(response.clone()) });
         session.floor = session.floor.max(acknowledged_below.min(sequence));
         session.used = index;
-        let first = |answers: &Tree<Answer>| answers.iter_from((id, 0)).next().map(Item::owned_key);
+        let first = |answers: &Tree<Answer>| answers.at_or_after((id, 0)).map(Item::owned_key);
+        // So many answers span at least as many numbers: mostly there is nothing to count.
+        let may_be_many = |oldest: u64| sequence.saturating_sub(oldest) >= ANSWERS_PER_SESSION_MAX as u64;
         while let Some(oldest) = first(&self.answers).filter(|(owner, _)| *owner == id)
-            && (oldest.1 < session.floor || self.kept(id) > ANSWERS_PER_SESSION_MAX)
+            && (oldest.1 < session.floor || may_be_many(oldest.1) && self.kept(id) > ANSWERS_PER_SESSION_MAX)
         {
             session.floor = session.floor.max(oldest.1 + 1);
             self.answers.remove(oldest);

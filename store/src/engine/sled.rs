@@ -50,6 +50,18 @@ impl Engine for Sled {
         Ok(self.db.apply_batch(batch)?)
     }
 
+    fn write_loosely(&mut self, mut changes: Changes) -> Result<(), EngineError> {
+        // A batch of sled's is a hash map: in the order of the keys, neighbours find the same leaf.
+        changes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.db.insert(key, value)?,
+                None => self.db.remove(key)?,
+            };
+        }
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), EngineError> {
         self.db.flush()?;
         Ok(sync_folder(&self.dir)?)

@@ -7,7 +7,7 @@
 use std::{cmp::Ordering, fmt, sync::Arc};
 
 /// The most items of a leaf: copying one costs about as many reference counts, and a million keys are four levels deep.
-const LEAF_ITEMS_MAX: usize = 64;
+const LEAF_ITEMS_MAX: usize = 32;
 /// The most children of an inner node.
 const CHILDREN_MAX: usize = 32;
 
@@ -191,12 +191,37 @@ impl<T: Item> Tree<T> {
 
     /// The first item.
     pub(crate) fn first(&self) -> Option<&T> {
-        self.iter_at(0).next()
+        let mut node = &*self.root;
+        loop {
+            match node {
+                Node::Leaf(items) => return items.first(),
+                Node::Inner(children) => node = &children.first()?.node,
+            }
+        }
     }
 
     /// The items from this key on.
     pub(crate) fn iter_from(&self, key: T::Key<'_>) -> Iter<'_, T> {
-        self.iter_at(self.rank(key, false))
+        let mut node = &*self.root;
+        let mut above = Vec::new();
+        loop {
+            match node {
+                Node::Leaf(items) => {
+                    let at = items.partition_point(|item| item.compare(key).is_lt());
+                    return Iter { above, leaf: &items[at..] };
+                }
+                Node::Inner(children) => {
+                    let at = child_of(children, key);
+                    above.push(&children[at + 1..]);
+                    node = &children[at].node;
+                }
+            }
+        }
+    }
+
+    /// The first item whose key is not below this one.
+    pub(crate) fn at_or_after(&self, key: T::Key<'_>) -> Option<&T> {
+        self.iter_from(key).next()
     }
 
     /// The items from this rank on.

@@ -205,7 +205,7 @@ impl Change<'_> {
             Some(record) if request.ignore_value => Value::Same(record.kv.value.clone()),
             _ => Value::New(&request.value),
         };
-        let record = self.writer.put(&request.key, value, lease);
+        let record = self.writer.put(&request.key, value, lease, old.clone());
         if lease != old_lease {
             self.leases.detach(old_lease, &record.kv.key);
             self.leases.attach(lease, record.kv.key.clone());
