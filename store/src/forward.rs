@@ -1,13 +1,15 @@
 //! Proposals on their way to the leader.
 //!
-//! One stream to the member that leads, with any number of proposals on it; answers come in the order of their own making.
+//! One stream to the member that leads, with any number of proposals on it; what is at hand at one moment is one message, and so
+//! are the answers to it.
 //! Losing the stream loses no proposal: whoever waits learns that the outcome is unknown, and proposes the same stamp again.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use parking_lot::Mutex;
-use proto::raftpb::{ForwardRequest, ForwardResponse, raft_client::RaftClient};
+use proto::raftpb::{ForwardRequest, ForwardedAnswer, ForwardedCommand, raft_client::RaftClient};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -15,15 +17,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::world::PeerChannel;
 
 /// Proposals handed to the stream and not yet taken by the connection.
-const QUEUE_MAX: usize = 256;
+const QUEUE_MAX: usize = 1024;
+/// Proposals in one message. A message with so many of the largest requests would still be taken.
+const COMMANDS_MAX: usize = 32;
 
-type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<ForwardResponse>>>>;
+type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<ForwardedAnswer>>>>;
 
 /// The stream to one leader.
 #[derive(Clone)]
 struct Link {
     leader: u64,
-    requests: mpsc::Sender<ForwardRequest>,
+    requests: mpsc::Sender<ForwardedCommand>,
     waiting: Waiting,
     ended: CancellationToken,
 }
@@ -64,7 +68,7 @@ impl Forwarder {
         leader: u64,
         client: RaftClient<PeerChannel>,
         command: Bytes,
-    ) -> Option<ForwardResponse> {
+    ) -> Option<ForwardedAnswer> {
         let (link, id) = self.link(leader, client);
         let (answered, answer) = oneshot::channel();
         link.waiting.lock().insert(id, answered);
@@ -73,7 +77,7 @@ impl Forwarder {
             biased;
             () = link.ended.cancelled() => None,
             answer = async {
-                link.requests.send(ForwardRequest { id, command }).await.ok()?;
+                link.requests.send(ForwardedCommand { id, command }).await.ok()?;
                 answer.await.ok()
             } => answer,
         }
@@ -103,8 +107,9 @@ impl Forwarder {
     }
 }
 
-async fn run(mut client: RaftClient<PeerChannel>, queue: mpsc::Receiver<ForwardRequest>, waiting: &Waiting) {
-    let mut answers = match client.forward(ReceiverStream::new(queue)).await {
+async fn run(mut client: RaftClient<PeerChannel>, queue: mpsc::Receiver<ForwardedCommand>, waiting: &Waiting) {
+    let messages = ReceiverStream::new(queue).ready_chunks(COMMANDS_MAX).map(|commands| ForwardRequest { commands });
+    let mut answers = match client.forward(messages).await {
         Ok(answers) => answers.into_inner(),
         Err(status) => {
             tracing::debug!(%status, "no stream to the leader");
@@ -113,12 +118,13 @@ async fn run(mut client: RaftClient<PeerChannel>, queue: mpsc::Receiver<ForwardR
     };
     loop {
         match answers.message().await {
-            Ok(Some(answer)) => {
-                let waiting = waiting.lock().remove(&answer.id);
-                if let Some(waiting) = waiting
-                    && waiting.send(answer).is_err()
-                {
-                    tracing::debug!("an answer came after its request was given up");
+            Ok(Some(message)) => {
+                let mut waiting = waiting.lock();
+                for answer in message.answers {
+                    let given_up = waiting.remove(&answer.id).is_some_and(|waiting| waiting.send(answer).is_err());
+                    if given_up {
+                        tracing::debug!("an answer came after its request was given up");
+                    }
                 }
             }
             Ok(None) => return,

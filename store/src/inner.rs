@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use openraft::{
     ReadPolicy,
-    errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError},
+    errors::{ForwardToLeader, LinearizableReadError, RaftError},
     rt::watch::WatchReceiver as _,
 };
 use parking_lot::Mutex;
 use prost::Message;
 use proto::raftpb::{
-    Command, CommandResponse, ForwardRequest, ForwardResponse, KeepAliveRequest, KeepAliveResponse, ReadIndexRequest,
-    ReadIndexResponse, command, command_response, raft_client::RaftClient,
+    Command, CommandResponse, ForwardRequest, ForwardResponse, ForwardedAnswer, ForwardedCommand, KeepAliveRequest,
+    KeepAliveResponse, ReadIndexRequest, ReadIndexResponse, command, command_response, raft_client::RaftClient,
 };
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,6 +20,8 @@ use tonic::Status;
 
 use crate::{
     Error, Leadership, Proposal,
+    applied::Progress,
+    batch::{Attempt, Batcher},
     command::{FEATURE_LEVEL, validate},
     config::Config,
     departure::Departure,
@@ -29,11 +31,7 @@ use crate::{
     peers::Peers,
     persistence::Persistence,
     proposals::Proposals,
-    raft::{
-        Raft,
-        state_machine::Applied,
-        type_config::{MemberInfo, Payload},
-    },
+    raft::{Raft, type_config::MemberInfo},
     read_index::ReadIndexQueue,
     space::Space,
     state_machine::StateMachine,
@@ -55,10 +53,11 @@ pub(crate) struct Inner {
     pub(crate) raft: Raft,
     pub(crate) state: StateMachine,
     pub(crate) persistence: Arc<Persistence>,
-    pub(crate) applied: watch::Receiver<Applied>,
+    pub(crate) applied: Arc<Progress>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) election: Arc<Election>,
     pub(crate) proposals: Proposals,
+    pub(crate) batcher: Batcher,
     pub(crate) forwarder: Forwarder,
     pub(crate) reads: ReadIndexQueue,
     /// Set while this member acts as the leader.
@@ -69,19 +68,6 @@ pub(crate) struct Inner {
     pub(crate) shutdown: CancellationToken,
     /// Why the member's time in the group is over, once it is.
     pub(crate) departure: watch::Sender<Option<Departure>>,
-}
-
-/// One attempt to get a proposal applied.
-enum Attempt {
-    Applied {
-        response: CommandResponse,
-        index: u64,
-    },
-    /// It may be in somebody's log, or not.
-    Unknown,
-    /// Nobody took it.
-    Refused,
-    Stopped,
 }
 
 impl Inner {
@@ -148,7 +134,12 @@ impl Inner {
             let attempt = match seen.leader {
                 Some(leader) if leader == self.id() => {
                     *maybe_logged = true;
-                    self.propose_here(bytes.clone()).await
+                    // What is stuck in a log that is no longer led goes to the successor.
+                    tokio::select! {
+                        biased;
+                        attempt = self.propose_here(bytes.clone()) => attempt,
+                        _ = leadership.wait_for(|now| now.leader.is_some_and(|now| now != leader)) => Attempt::Unknown,
+                    }
                 }
                 Some(leader) => {
                     // A leader that is gone without a word keeps the stream open: its successor is asked at once.
@@ -179,12 +170,7 @@ impl Inner {
     }
 
     async fn propose_here(&self, bytes: Bytes) -> Attempt {
-        match self.raft.client_write(Payload(bytes)).await {
-            Ok(written) => Attempt::Applied { response: written.data.0, index: written.log_id.index },
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Attempt::Refused,
-            Err(RaftError::APIError(_)) => Attempt::Unknown,
-            Err(RaftError::Fatal(_)) => Attempt::Stopped,
-        }
+        self.batcher.propose(bytes).await.await.unwrap_or(Attempt::Stopped)
     }
 
     async fn propose_there(&self, leader: u64, bytes: Bytes, maybe_logged: &mut bool) -> Attempt {
@@ -203,29 +189,33 @@ impl Inner {
         }
     }
 
-    /// Another member's proposal, for this one as the leader.
+    /// Another member's proposals, for this one as the leader.
     pub(crate) async fn propose_forwarded(&self, request: ForwardRequest) -> Result<ForwardResponse, Status> {
-        // A copy: what is applied lives long, and must not keep the whole message in memory.
-        let bytes = Bytes::copy_from_slice(&request.command);
-        let answer = ForwardResponse { id: request.id, ..ForwardResponse::default() };
-        match self.propose_here(bytes).await {
-            Attempt::Applied { response, index } => {
-                Ok(ForwardResponse { response: response.encode_to_vec().into(), index, ..answer })
-            }
-            // The member asks again with the same stamp, so not knowing the outcome does no harm.
-            Attempt::Refused | Attempt::Unknown => {
-                let leader = self.leadership.borrow().leader.unwrap_or_default();
-                Ok(ForwardResponse { not_leader: true, leader, ..answer })
-            }
-            Attempt::Stopped => Err(Error::Stopped.into()),
+        let mut attempts = Vec::with_capacity(request.commands.len());
+        for ForwardedCommand { id, command } in request.commands {
+            // A copy: what is applied lives long, and must not keep the whole message in memory.
+            attempts.push((id, self.batcher.propose(Bytes::copy_from_slice(&command)).await));
         }
+        let mut answers = Vec::with_capacity(attempts.len());
+        for (id, attempt) in attempts {
+            let answer = ForwardedAnswer { id, ..ForwardedAnswer::default() };
+            answers.push(match attempt.await.unwrap_or(Attempt::Stopped) {
+                Attempt::Applied { response, index } => {
+                    ForwardedAnswer { response: response.encode_to_vec().into(), index, ..answer }
+                }
+                // The member asks again with the same stamp, so not knowing the outcome does no harm.
+                Attempt::Refused | Attempt::Unknown => {
+                    let leader = self.leadership.borrow().leader.unwrap_or_default();
+                    ForwardedAnswer { not_leader: true, leader, ..answer }
+                }
+                Attempt::Stopped => return Err(Error::Stopped.into()),
+            });
+        }
+        Ok(ForwardResponse { answers })
     }
 
     pub(crate) async fn wait_applied(&self, index: u64) {
-        // An error means that the machine is gone, and with it the store: the caller's deadline ends the wait.
-        if self.applied.clone().wait_for(|applied| applied.index >= index).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.applied.wait(index).await;
     }
 
     /// A commit index that a quorum confirmed after this call began, if this member leads.
@@ -260,11 +250,7 @@ impl Inner {
         if self.state.is_corrupt() {
             return Err(Error::Corrupt);
         }
-        let wait = async {
-            let index = self.reads.wait().await?;
-            self.wait_applied(index).await;
-            Ok(())
-        };
+        let wait = async { self.reads.wait().await };
         match tokio::time::timeout(timeout, wait).await {
             Ok(result) => result,
             Err(_) if self.leadership.borrow().leader.is_none() => Err(Error::NoLeader),

@@ -12,6 +12,8 @@
 //! ```
 
 mod acquaintance;
+mod applied;
+mod batch;
 pub mod checkpoint;
 pub mod command;
 mod config;

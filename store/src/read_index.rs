@@ -12,7 +12,7 @@ use crate::{Error, inner::Inner};
 /// Reads waiting for the next question.
 const QUEUE_MAX: usize = 4096;
 
-type Waiter = oneshot::Sender<Result<u64, Error>>;
+type Waiter = oneshot::Sender<Result<(), Error>>;
 
 /// Where reads wait.
 pub(crate) struct ReadIndexQueue(mpsc::Sender<Waiter>);
@@ -26,11 +26,11 @@ pub(crate) fn queue() -> (ReadIndexQueue, ReadIndexRounds) {
 }
 
 impl ReadIndexQueue {
-    /// The index that must be applied before this read.
-    pub(crate) async fn wait(&self) -> Result<u64, Error> {
-        let (confirmed, index) = oneshot::channel();
+    /// Returns once everything acknowledged before the call has been applied here.
+    pub(crate) async fn wait(&self) -> Result<(), Error> {
+        let (confirmed, applied) = oneshot::channel();
         self.0.send(confirmed).await.map_err(|_| Error::Stopped)?;
-        index.await.map_err(|_| Error::Stopped)?
+        applied.await.map_err(|_| Error::Stopped)?
     }
 }
 
@@ -43,12 +43,25 @@ impl ReadIndexRounds {
             while let Ok(waiter) = self.0.try_recv() {
                 waiters.push(waiter);
             }
-            let index = confirm(&store, &mut waiters).await;
-            for waiter in waiters {
-                // A read that gave up in the meantime does not want to know.
-                drop(waiter.send(index.clone()));
+            match confirm(&store, &mut waiters).await {
+                Ok(index) if store.applied.last().index < index => {
+                    // The next question need not wait for it.
+                    let waiting = store.clone();
+                    store.spawn(async move {
+                        waiting.wait_applied(index).await;
+                        answer(waiters, &Ok(()));
+                    });
+                }
+                confirmed => answer(waiters, &confirmed.map(drop)),
             }
         }
+    }
+}
+
+fn answer(waiters: Vec<Waiter>, result: &Result<(), Error>) {
+    for waiter in waiters {
+        // A read that gave up in the meantime does not want to know.
+        drop(waiter.send(result.clone()));
     }
 }
 

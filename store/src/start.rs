@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
 use crate::{
-    Leadership, Store, acquaintance,
+    Leadership, Store, acquaintance, batch,
     config::Config,
     data_dir::{DataDir, DirError},
     departure, election,
@@ -43,6 +43,9 @@ const CLOSED_MAX: usize = 64;
 const HAND_OVER: Duration = Duration::from_secs(1);
 /// How long a stopping member waits for its own tasks.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Between two looks at whether consensus goes on.
+const HEALTH_LOOK: Duration = Duration::from_millis(200);
 
 /// Why a member did not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +98,7 @@ fn did_not_start(error: impl std::fmt::Display) -> StartError {
 /// The parts that the running member follows.
 struct Channels {
     rounds: read_index::ReadIndexRounds,
+    batches: batch::Batches,
     leadership: watch::Sender<Leadership>,
     closed: mpsc::Receiver<Subject>,
     report_closed: mpsc::Sender<Subject>,
@@ -115,6 +119,7 @@ pub(crate) async fn start_in(config: Config, world: World) -> Result<Store, Star
         create_cluster(&inner).await?;
     }
     let store = Store { inner: inner.clone() };
+    inner.spawn(channels.batches.run(inner.raft.clone()));
     spawn_tasks(&inner, channels.leadership, channels.rounds, channels.closed);
     let raft = RaftServer::new(Server { store: inner.clone() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -144,6 +149,7 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
         .await
         .map_err(did_not_start)?;
     let (reads, rounds) = read_index::queue();
+    let (batcher, batches) = batch::queue();
     let (leadership, led) = watch::channel(Leadership::default());
     let (report_closed, closed) = mpsc::channel(CLOSED_MAX);
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
@@ -158,6 +164,7 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
         leadership: led,
         election: Arc::default(),
         proposals: Proposals::new(world.identifier()),
+        batcher,
         forwarder: Forwarder::new(tasks.clone(), shutdown.clone()),
         reads,
         leases: Mutex::new(None),
@@ -168,7 +175,7 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
         world,
         departure: watch::Sender::new(None),
     };
-    Ok((inner, Channels { rounds, leadership, closed, report_closed }))
+    Ok((inner, Channels { rounds, batches, leadership, closed, report_closed }))
 }
 
 async fn create_cluster(inner: &Inner) -> Result<(), StartError> {
@@ -186,7 +193,7 @@ fn spawn_tasks(
     closed: mpsc::Receiver<Subject>,
 ) {
     let weak = Arc::downgrade(inner);
-    inner.spawn(leadership::follow(inner.raft.clone(), inner.peers.clone(), inner.applied.clone(), leadership));
+    inner.spawn(leadership::follow(inner.raft.clone(), inner.peers.clone(), inner.applied.follow(), leadership));
     inner.spawn(rounds.run(weak.clone()));
     inner.spawn(election::watch_connections(inner.election.clone(), closed));
     inner.spawn(election::run(weak.clone()));
@@ -201,7 +208,8 @@ fn spawn_tasks(
 
 /// A member whose consensus has ended for another reason than a stop is of no use to anybody.
 async fn watch_health(raft: Raft, shutdown: CancellationToken) {
-    let mut metrics = raft.metrics();
+    // These metrics change with every step of the group: looking now and then costs less than being woken by each.
+    let metrics = raft.metrics();
     loop {
         let state = metrics.borrow_watched().running_state.clone();
         match state {
@@ -213,9 +221,7 @@ async fn watch_health(raft: Raft, shutdown: CancellationToken) {
                 return;
             }
         }
-        if metrics.changed().await.is_err() {
-            return;
-        }
+        tokio::time::sleep(HEALTH_LOOK).await;
     }
 }
 

@@ -59,7 +59,7 @@ impl Inner {
             leader: leadership.leader,
             last_index,
             committed_index,
-            applied_index: self.applied.borrow().index,
+            applied_index: self.applied.last().index,
             revision: view.revision(),
             state_bytes: view.bytes(),
             log_bytes: self.wal.retained_bytes(),

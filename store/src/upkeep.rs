@@ -79,7 +79,7 @@ async fn shorten_log(store: &Inner) {
     if store.wal.retained_bytes() < threshold {
         return;
     }
-    let applied = store.applied.borrow().index;
+    let applied = store.applied.last().index;
     let keep_after = store.wal.position_before_last_bytes(limits.log_bytes_keep).map(|position| position.index);
     let Some(upto) = keep_after.filter(|upto| *upto < applied) else { return };
     let ended = match store.persistence.saved() {

@@ -28,6 +28,8 @@ use openraft::{
 };
 use proto::raftpb::{Frame, SnapshotChunk, raft_client::RaftClient};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming};
 
 use super::{
@@ -87,6 +89,32 @@ pub(crate) struct Network {
     threads: Threads,
 }
 
+/// A stream on which one request at a time is answered: opening one for each heartbeat would cost more than the heartbeat.
+struct Exchange {
+    requests: mpsc::Sender<Frame>,
+    answers: Streaming<Frame>,
+}
+
+impl Exchange {
+    async fn open(mut client: RaftClient<PeerChannel>) -> Result<Self, RPCError<Types>> {
+        let (requests, queue) = mpsc::channel(1);
+        let opened = client.append(ReceiverStream::new(queue)).await.map_err(|status| unreachable(&status))?;
+        Ok(Self { requests, answers: opened.into_inner() })
+    }
+
+    async fn ask(
+        &mut self,
+        request: &AppendEntriesRequest<Types>,
+    ) -> Result<StreamAppendResult<Types>, RPCError<Types>> {
+        let body = codec::encode_append(request).map_err(|error| broken(&error))?;
+        let frame = Frame { kind: CallKind::Append as u32, body };
+        self.requests.send(frame).await.map_err(|closed| broken(&closed))?;
+        let answer = self.answers.message().await.map_err(|status| unreachable(&status))?;
+        let ended = || broken(&io::Error::new(io::ErrorKind::UnexpectedEof, "a stream of heartbeats ended"));
+        codec::decode_answer(answer.ok_or_else(ended)?.body).map_err(|error| broken(&error))
+    }
+}
+
 impl Network {
     pub(crate) fn new(peers: Peers, threads: Threads) -> Self {
         Self { peers, threads }
@@ -94,7 +122,7 @@ impl Network {
 
     fn peer(&self, id: u64, info: &MemberInfo, traffic: Traffic) -> Peer {
         self.peers.learn(id, info);
-        Peer { id, traffic, peers: self.peers.clone(), threads: self.threads }
+        Peer { id, traffic, peers: self.peers.clone(), threads: self.threads, heartbeats: None }
     }
 }
 
@@ -117,6 +145,7 @@ pub(crate) struct Peer {
     /// Asked for every call: a member's address may change.
     peers: Peers,
     threads: Threads,
+    heartbeats: Option<Exchange>,
 }
 
 impl Peer {
@@ -140,6 +169,27 @@ impl Peer {
         let body = serde_json::to_vec(question).map_err(|error| broken(&error))?;
         let answer = self.call(kind, body.into(), option).await?;
         serde_json::from_slice(&answer).map_err(|error| broken(&error))
+    }
+
+    /// openraft hands in one heartbeat at a time, each as a stream of its own.
+    async fn heartbeat<'s, S>(
+        &'s mut self,
+        mut input: S,
+    ) -> Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+    {
+        let Some(request) = input.next().await else { return Ok(Box::pin(stream::empty())) };
+        // Taken out: one that is given up on the way, or fails, is not used again, since its next answer would be to this.
+        let mut exchange = match self.heartbeats.take() {
+            Some(exchange) => exchange,
+            None => Exchange::open(self.client()?).await?,
+        };
+        let answer = exchange.ask(&request).await?;
+        if answer.is_ok() {
+            self.heartbeats = Some(exchange);
+        }
+        Ok(Box::pin(stream::once(std::future::ready(Ok(answer)))))
     }
 
     async fn send_snapshot(
@@ -211,6 +261,9 @@ impl RaftNetworkV2<Types> for Peer {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
     {
+        if self.traffic == Traffic::Control {
+            return Box::pin(self.heartbeat(input));
+        }
         Box::pin(async move {
             let id = self.id;
             let sent = Arc::new(AtomicU64::new(0));

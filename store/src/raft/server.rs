@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{inner::Inner, world::Subject};
 
-/// Proposals of one member under way at once; more wait in the stream.
-const FORWARDED_MAX: usize = 1024;
+/// Messages with one member's proposals under way at once; more wait in the stream.
+const FORWARDED_MAX: usize = 256;
 
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -153,7 +153,7 @@ impl raft_server::Raft for Server {
                 let store = store.clone();
                 async move { store.propose_forwarded(request?).await }
             })
-            .buffer_unordered(FORWARDED_MAX);
+            .buffered(FORWARDED_MAX);
         Ok(Response::new(Box::pin(answers)))
     }
 

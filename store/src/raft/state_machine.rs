@@ -13,13 +13,13 @@ use openraft::{
 };
 use prost::Message;
 use proto::raftpb::Command;
-use tokio::sync::watch;
 
 use super::{
     snapshot::{Received, SnapshotSource},
     type_config::{Answer, LogId, SnapshotMeta, StoredMembership, Types},
 };
 use crate::{
+    applied::Progress,
     persistence::Persistence,
     state_machine::{Position, StateMachine, View},
 };
@@ -44,20 +44,20 @@ pub(crate) enum SnapshotData {
 pub(crate) struct Machine {
     state: StateMachine,
     persistence: Arc<Persistence>,
-    applied: watch::Sender<Applied>,
+    applied: Arc<Progress>,
 }
 
 type Batch = Vec<(Position, Command, Option<ApplyResponder<Types>>)>;
 
 impl Machine {
     pub(crate) fn new(state: StateMachine, persistence: Arc<Persistence>) -> Self {
-        let applied = watch::Sender::new(applied_of(&state.view()));
+        let applied = Arc::new(Progress::new(applied_of(&state.view())));
         Self { state, persistence, applied }
     }
 
     /// Tells the last applied entry, once readers see it.
-    pub(crate) fn applied(&self) -> watch::Receiver<Applied> {
-        self.applied.subscribe()
+    pub(crate) fn applied(&self) -> Arc<Progress> {
+        self.applied.clone()
     }
 
     fn apply_batch(&self, batch: &mut Batch) -> io::Result<()> {
@@ -98,7 +98,7 @@ impl Machine {
             }
         }
         self.apply_batch(&mut batch)?;
-        self.applied.send_replace(applied_of(&self.state.view()));
+        self.applied.advance(applied_of(&self.state.view()));
         Ok(())
     }
 }
@@ -196,7 +196,7 @@ impl RaftStateMachine<Types> for Machine {
             let what = format!("the snapshot holds {:?} where {:?} was announced", found.last_log_id, meta.last_log_id);
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        self.applied.send_replace(applied_of(&self.state.view()));
+        self.applied.advance(applied_of(&self.state.view()));
         Ok(())
     }
 
