@@ -14,7 +14,7 @@ endif
 DENY := target/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
 
-.PHONY: up down status test lint bench build
+.PHONY: up down status test lint bench build chaos
 
 up: build ## Start three masters and two workers on this machine.
 	@$(SUDO) $(KONTIKI) up
@@ -42,6 +42,11 @@ lint: ## Format, clippy, licences; the tidy tests are among the tests.
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@test -x $(DENY) || cargo install --quiet --locked --version $(DENY_VERSION) --root target/tools --target-dir target/tools/build cargo-deny
 	$(DENY) check licenses bans sources
+
+HOURS := 1
+chaos: ## The store under faults, seed after seed from a fresh one on: make chaos HOURS=8
+	@tools/bootstrap build
+	KONTIKI_HOURS=$(HOURS) cargo test --workspace --locked --test simulation every_seed -- --nocapture
 
 bench: ## Figures beside etcd and beside the ceilings, as in docs/explanation/performance.md.
 	@tools/bootstrap bench

@@ -10,6 +10,13 @@ pub(crate) mod sled;
 #[error("the checkpoint's storage failed: {0}")]
 pub struct EngineError(pub(crate) String);
 
+impl EngineError {
+    /// With what the storage said.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
 /// Rows to set, and rows to delete.
 pub type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 

@@ -36,7 +36,7 @@ use crate::{
     space::Space,
     state_machine::StateMachine,
     wal::Wal,
-    world::{PeerChannel, Traffic, World},
+    world::{PeerChannel, Planted, Traffic, World},
 };
 
 /// Between two attempts when nothing tells that the next one may succeed.
@@ -125,7 +125,7 @@ impl Inner {
 
     async fn propose_until_applied(
         &self,
-        bytes: Bytes,
+        mut bytes: Bytes,
         maybe_logged: &mut bool,
     ) -> Result<(CommandResponse, u64), Error> {
         let mut leadership = self.leadership.clone();
@@ -154,6 +154,7 @@ impl Inner {
             match attempt {
                 Attempt::Applied { response, index } => return Ok((response, index)),
                 Attempt::Stopped => return Err(Error::Stopped),
+                Attempt::Unknown if self.world.has(Planted::ProposeAnew) => bytes = without_stamp(&bytes),
                 Attempt::Unknown | Attempt::Refused => {}
             }
             self.wait_for_change(&mut leadership).await?;
@@ -220,6 +221,14 @@ impl Inner {
 
     /// A commit index that a quorum confirmed after this call began, if this member leads.
     pub(crate) async fn leader_read_index(&self) -> Result<ReadIndexResponse, Error> {
+        if self.world.has(Planted::ReadWithoutQuorum) {
+            let not_leader = self.leadership.borrow().leader != Some(self.id());
+            return Ok(ReadIndexResponse {
+                index: self.state.view().position().map_or(0, |at| at.index),
+                not_leader,
+                ..Default::default()
+            });
+        }
         match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
             Ok(linearizer) => Ok(ReadIndexResponse { index: linearizer.read_log_id().index(), ..Default::default() }),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(ForwardToLeader { leader_id, .. }))) => {
@@ -249,6 +258,9 @@ impl Inner {
     pub(crate) async fn read_barrier(&self, timeout: Duration) -> Result<(), Error> {
         if self.state.is_corrupt() {
             return Err(Error::Corrupt);
+        }
+        if self.world.has(Planted::ReadWhatIsThere) {
+            return Ok(());
         }
         let wait = async { self.reads.wait().await };
         match tokio::time::timeout(timeout, wait).await {
@@ -302,4 +314,11 @@ impl Inner {
         let answer = tokio::time::timeout(LEADER_ANSWER_TIMEOUT, client.keep_alive(KeepAliveRequest { id })).await;
         Some(answer.ok()?.ok()?.into_inner())
     }
+}
+
+/// The command as one that nobody has seen before.
+fn without_stamp(command: &Bytes) -> Bytes {
+    let mut command = Command::decode(command.clone()).unwrap_or_default();
+    (command.session, command.sequence) = (0, 0);
+    command.encode_to_vec().into()
 }

@@ -24,7 +24,7 @@ use crate::{
     rows::Owner,
     snapshot::{self, LoadError, Restored, SnapshotSink},
     state_machine::{Position, StateMachine, View},
-    world::{Disk, DiskFile, Threads, World},
+    world::{Disk, DiskFile, World},
 };
 
 /// What sled may need to open its files.
@@ -87,6 +87,8 @@ impl Persistence {
     pub(crate) fn open(world: World, dir: &Path, owner: Owner) -> Result<(StateMachine, Self), StateError> {
         let (state_dir, snapshot) = (dir.join("state"), dir.join("state.snapshot"));
         let disk = &*world.disk;
+        // A snapshot's name may be there in memory alone, when the process before this one died right after giving it.
+        disk.flush_folder(dir).map_err(|source| StateError::Io { path: dir.to_path_buf(), source })?;
         let (machine, checkpoint) = open_checkpoint(disk, &state_dir, owner)?;
         let saved = match snapshot::peek(disk, &snapshot, owner.cluster_id) {
             Ok(saved) => saved,
@@ -109,8 +111,8 @@ impl Persistence {
         Ok((machine, Self { world, snapshot, owner, rows: state_dir, checkpoint, saved }))
     }
 
-    pub(crate) fn threads(&self) -> Threads {
-        self.world.threads
+    pub(crate) fn world(&self) -> &World {
+        &self.world
     }
 
     /// What the snapshot file holds: the log up to there may go.

@@ -5,6 +5,7 @@
 pub(crate) mod codec;
 pub(crate) mod log_storage;
 pub(crate) mod network;
+pub(crate) mod runtime;
 pub(crate) mod server;
 pub(crate) mod snapshot;
 pub(crate) mod state_machine;

@@ -24,8 +24,8 @@ use crate::{
     persistence::{Persistence, StateError},
     proposals::Proposals,
     raft::{
-        self, Raft, log_storage::LogStorage, network::Network, server::Server, state_machine::Machine,
-        type_config::MemberInfo,
+        self, Raft, log_storage::LogStorage, network::Network, runtime::Runtime, server::Server,
+        state_machine::Machine, type_config::MemberInfo,
     },
     read_index,
     rows::Owner,
@@ -145,9 +145,9 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
     let applied = machine.applied();
     let peers = Peers::new(world.network.clone());
     let (id, log) = (config.member_id, LogStorage::new(wal.clone()));
-    let raft = Raft::new(id, raft_config, Network::new(peers.clone(), world.threads), log, machine)
-        .await
-        .map_err(did_not_start)?;
+    let network = Network::new(peers.clone(), world.threads);
+    let raft = Runtime::with_chance(world.random.clone(), Raft::new(id, raft_config, network, log, machine));
+    let raft = raft.await.map_err(did_not_start)?;
     let (reads, rounds) = read_index::queue();
     let (batcher, batches) = batch::queue();
     let (leadership, led) = watch::channel(Leadership::default());
@@ -209,7 +209,7 @@ fn spawn_tasks(
 /// A member whose consensus has ended for another reason than a stop is of no use to anybody.
 async fn watch_health(raft: Raft, shutdown: CancellationToken) {
     // These metrics change with every step of the group: looking now and then costs less than being woken by each.
-    let metrics = raft.metrics();
+    let mut metrics = raft.metrics();
     loop {
         let state = metrics.borrow_watched().running_state.clone();
         match state {
@@ -222,6 +222,12 @@ async fn watch_health(raft: Raft, shutdown: CancellationToken) {
             }
         }
         tokio::time::sleep(HEALTH_LOOK).await;
+        if matches!(tokio::time::timeout(Duration::ZERO, metrics.changed()).await, Ok(Err(_))) {
+            // Its task is gone without a word: it panicked.
+            tracing::error!("this member's consensus has ended; it stops");
+            shutdown.cancel();
+            return;
+        }
     }
 }
 

@@ -43,7 +43,7 @@ use writer::{Job, Writer};
 
 use crate::{
     config::Limits,
-    world::{Threads, World},
+    world::{Planted, Threads, World},
 };
 
 /// Who the log belongs to; written into every segment, so that a foreign file is never replayed.
@@ -101,7 +101,10 @@ pub(crate) struct Wal {
 impl Wal {
     /// Opens or creates the log in `dir`, replaying what is there.
     pub(crate) fn open(world: &World, dir: &Path, identity: Identity, options: Options) -> Result<Self, WalError> {
-        let recovered = recovery::recover(&*world.disk, dir, identity, options)?;
+        let mut recovered = recovery::recover(&*world.disk, dir, identity, options)?;
+        if world.has(Planted::ForgetVote) {
+            recovered.index.vote = None;
+        }
         let shared = Arc::new(Shared { index: Mutex::new(recovered.index), latency: Latency::default() });
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS_MAX);
         let reserve = Arc::new(Reserve::open(&world.disk, dir, options.segment_bytes_first));

@@ -5,6 +5,7 @@
 
 mod disk;
 mod network;
+mod planted;
 mod real_disk;
 mod tcp;
 
@@ -14,6 +15,7 @@ pub use crate::engine::{Changes, Engine, EngineError};
 pub use disk::{Disk, DiskFile};
 pub(crate) use disk::{DiskReader, write_durably};
 pub use network::{Audience, BoxError, Network, PeerChannel, Serving, Subject, Traffic};
+pub use planted::Planted;
 pub use real_disk::RealDisk;
 pub(crate) use tcp::Tcp;
 
@@ -40,6 +42,8 @@ pub struct World {
     pub random: Arc<Random>,
     /// Where blocking work runs.
     pub threads: Threads,
+    /// A bug on purpose; means nothing without the feature `planted-bugs`.
+    pub planted: Option<Planted>,
 }
 
 impl fmt::Debug for World {
@@ -51,12 +55,23 @@ impl fmt::Debug for World {
 impl World {
     /// The machine this process runs on.
     pub(crate) fn real(network: Arc<dyn Network>) -> Self {
-        Self { disk: Arc::new(RealDisk), network, random: Arc::new(rand::random::<u64>), threads: Threads::System }
+        Self {
+            disk: Arc::new(RealDisk),
+            network,
+            random: Arc::new(rand::random::<u64>),
+            threads: Threads::System,
+            planted: None,
+        }
     }
 
     /// The machine's disk and nobody to talk to.
     pub(crate) fn unreachable() -> Self {
         Self::real(Arc::new(network::Nobody))
+    }
+
+    /// Whether the member has this bug on purpose.
+    pub(crate) fn has(&self, bug: Planted) -> bool {
+        cfg!(feature = "planted-bugs") && self.planted == Some(bug)
     }
 
     /// A number that is not zero.

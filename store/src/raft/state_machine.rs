@@ -22,6 +22,7 @@ use crate::{
     applied::Progress,
     persistence::Persistence,
     state_machine::{Position, StateMachine, View},
+    world::Planted,
 };
 
 /// Entries applied before their answers go out and readers see them; as many as are at hand, never waited for.
@@ -63,6 +64,12 @@ impl Machine {
     fn apply_batch(&self, batch: &mut Batch) -> io::Result<()> {
         if batch.is_empty() {
             return Ok(());
+        }
+        if self.persistence.world().has(Planted::ApplyOutOfOrder)
+            && let [first, second, ..] = batch.as_mut_slice()
+        {
+            std::mem::swap(&mut first.1, &mut second.1);
+            std::mem::swap(&mut first.2, &mut second.2);
         }
         let entries = batch.iter().map(|(position, command, _)| (*position, command));
         let responses = self.state.apply_all(entries).map_err(io::Error::other)?;
@@ -186,7 +193,7 @@ impl RaftStateMachine<Types> for Machine {
             SnapshotData::Source(source) => {
                 let received = self
                     .persistence
-                    .receive(Box::pin(super::snapshot::blocks(source, self.persistence.threads())))
+                    .receive(Box::pin(super::snapshot::blocks(source, self.persistence.world().threads)))
                     .await?;
                 self.persistence.install(&self.state, received).await?;
             }

@@ -59,7 +59,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = MemberInfo,
         LeaderId = openraft::impls::leader_id_std::LeaderId<Self::Term, Self::NodeId>,
-        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
+        AsyncRuntime = super::runtime::Runtime,
 );
 
 pub(crate) type Entry = openraft::alias::EntryOf<Types>;

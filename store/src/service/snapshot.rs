@@ -22,7 +22,7 @@ pub(super) async fn stream(
     let expected = view.bytes();
     let source = store.inner.persistence.source(view);
     let header = store.header();
-    let blocks = blocks(source, store.inner.persistence.threads());
+    let blocks = blocks(source, store.inner.world.threads);
     let pieces = sealed(blocks).scan(0, move |sent, piece| {
         let piece = piece.map(|(blob, last)| {
             *sent += blob.len() as u64;

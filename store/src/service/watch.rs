@@ -20,6 +20,7 @@ use crate::{
     Error, WatchBatch, WatchRange, WatchStream,
     command::REQUEST_BYTES_MAX,
     watch::{Step, Wake},
+    world::Planted,
 };
 
 /// How often a quiet watch that asked for it is told how far it has come.
@@ -198,7 +199,12 @@ impl Session {
             return;
         }
         let watch_id = if request.watch_id == 0 { self.free_id() } else { request.watch_id };
-        let stream = self.service.store.watch(range_of(&request));
+        let mut range = range_of(&request);
+        let world = &self.service.store.inner.world;
+        if world.has(Planted::ResumeTooLate) && range.start_revision > 1 {
+            range.start_revision += 1;
+        }
+        let stream = self.service.store.watch(range);
         let told = stream.reached();
         let WatchCreateRequest { prev_kv: previous, fragment, progress_notify: progress, .. } = request;
         let start = request.start_revision;
@@ -237,7 +243,10 @@ impl Session {
     /// Every watch has just been found idle, so all have come as far as the slowest. As long as one of them waits for its
     /// first revision nothing is said: the client would take it for a place to go on from, and be sent what it did not want.
     fn tell_all_progress(&mut self) {
-        let Some(revision) = self.watches.iter().map(|watcher| watcher.stream.reached()).min() else { return };
+        let Some(mut revision) = self.watches.iter().map(|watcher| watcher.stream.reached()).min() else { return };
+        if self.service.store.inner.world.has(Planted::ProgressAheadOfEvents) {
+            revision += 1;
+        }
         if self.watches.iter().all(|watcher| watcher.start <= revision) {
             let header = Some(self.service.header_at(revision));
             self.answers.push_back(WatchResponse { header, watch_id: ALL_WATCHES, ..WatchResponse::default() });

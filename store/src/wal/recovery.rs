@@ -62,6 +62,8 @@ pub(super) fn recover(
         let what = format!("entries are missing between {:?} and {first}", index.purged);
         return Err(WalError::corrupt(&tail.segment.path, 0, what));
     }
+    // The same for names.
+    disk.flush_folder(dir).map_err(|source| WalError::io(dir, source))?;
     Ok(Recovered { index, tail })
 }
 
@@ -189,15 +191,15 @@ impl Content {
         Ok(())
     }
 
-    /// Nothing of a torn write may ever be read as part of a later one.
+    /// Nothing of a torn write may ever be read as part of a later one. And what was read may stand in the page cache
+    /// alone, when the process before this one died between write and flush: it counts from now on, so it has to be durable.
     fn clear_from(&self, end: usize) -> Result<(), WalError> {
-        let rest = &self.bytes[end.min(self.bytes.len())..];
-        if rest.iter().all(|byte| *byte == 0) {
-            return Ok(());
-        }
-        tracing::warn!(path = %self.segment.path.display(), offset = end, "cutting a torn write off the log");
         let io = |source| WalError::io(&self.segment.path, source);
-        self.segment.file.write_at(&vec![0; rest.len()], end as u64).map_err(io)?;
+        let rest = &self.bytes[end.min(self.bytes.len())..];
+        if !rest.iter().all(|byte| *byte == 0) {
+            tracing::warn!(path = %self.segment.path.display(), offset = end, "cutting a torn write off the log");
+            self.segment.file.write_at(&vec![0; rest.len()], end as u64).map_err(io)?;
+        }
         self.segment.file.flush().map_err(io)
     }
 }

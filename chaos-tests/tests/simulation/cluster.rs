@@ -1,0 +1,275 @@
+//! Members that are started, crash and come back, as a machine and its service manager would have it.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use store::{
+    Config, Limits, Start, StartError, StateError, Store, Timing, Tls, WalError,
+    world::{Planted, Threads, World},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chance::Chance,
+    disk::Platter,
+    network::{Net, Place},
+};
+
+const CLUSTER: u64 = 0xC1;
+/// Small, so that a minute fills segments, writes snapshots and purges the log.
+const LIMITS: Limits = Limits {
+    checkpoint_bytes: 16 << 10,
+    log_bytes_max: 96 << 10,
+    log_bytes_keep: 16 << 10,
+    quota_bytes: 1 << 30,
+    segment_bytes_first: 16 << 10,
+    segment_bytes_max: 64 << 10,
+    log_cache_bytes: 16 << 10,
+    disk_free_min_bytes: 0,
+};
+
+/// What a service manager waits before it starts a process again.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// Enough for every disk to be whole again.
+const ATTEMPTS: usize = 40;
+
+/// How a member goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// `kill -9`: the machine goes on.
+    Process,
+    /// The machine goes with it, and what its disk had not flushed.
+    Power,
+}
+
+struct Machine {
+    disk: Platter,
+    /// Somebody is about to start it.
+    starting: bool,
+    running: Option<Running>,
+}
+
+struct Running {
+    generation: u64,
+    store: Store,
+    alive: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    machines: BTreeMap<Place, Machine>,
+    restarts: u64,
+    /// A member that could not start again: nothing of a run may end like this.
+    failures: Vec<String>,
+}
+
+/// The members of one run. Clones are the same cluster.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) net: Net,
+    chance: Chance,
+    planted: Option<Planted>,
+    state: Arc<Mutex<State>>,
+}
+
+fn config(member: Place, start: Start) -> Config {
+    let nowhere = (Ipv4Addr::LOCALHOST, 0).into();
+    Config {
+        dir: format!("/member-{member}").into(),
+        cluster_id: CLUSTER,
+        member_id: member,
+        name: format!("m{member}"),
+        peer_listen: nowhere,
+        client_listen: nowhere,
+        peer_url: peer_url(member),
+        client_url: client_url(member),
+        tls: Tls { ca_pem: String::new(), cert_pem: String::new(), key_pem: String::new() },
+        start,
+        timing: Timing::default(),
+        limits: LIMITS,
+    }
+}
+
+fn peer_url(member: Place) -> String {
+    format!("https://m{member}:2380")
+}
+
+fn client_url(member: Place) -> String {
+    format!("https://m{member}:2379")
+}
+
+impl Cluster {
+    /// Members 1 to `members`, all voters.
+    pub(crate) async fn create(chance: &Chance, members: u64, planted: Option<Planted>) -> Self {
+        let cluster = Self { net: Net::new(chance.fork()), chance: chance.fork(), planted, state: Arc::default() };
+        cluster.start(1, Start::Init).await.expect("the first member starts");
+        for member in 2..=members {
+            let first = cluster.member(1).expect("the first member runs");
+            let add =
+                || first.member_add(member, format!("m{member}"), vec![peer_url(member)], vec![client_url(member)]);
+            while let Err(error) = add().await {
+                assert!(!matches!(error, store::Error::MemberExists), "the members are new");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            cluster.start(member, Start::Join).await.expect("a member joins");
+        }
+        cluster.until_all_vote(members).await;
+        cluster
+    }
+
+    async fn until_all_vote(&self, members: u64) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let first = self.member(1).expect("the first member runs");
+            let voters = first.members().iter().filter(|member| !member.learner).count() as u64;
+            if voters == members - (members + 1) % 2 {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "the members do not become voters: {:?}", first.members());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn start(&self, member: Place, start: Start) -> Result<(), StartError> {
+        let disk = {
+            let mut state = self.state.lock();
+            let machine = state.machines.entry(member).or_insert_with(|| Machine {
+                disk: Platter::new(self.chance.fork()),
+                starting: false,
+                running: None,
+            });
+            machine.disk.clone()
+        };
+        let alive = CancellationToken::new();
+        let chance = self.chance.fork();
+        let world = World {
+            disk: disk.mount(alive.clone()),
+            network: self.net.of_member(member),
+            random: Arc::new(move || chance.bits()),
+            threads: Threads::None,
+            planted: self.planted,
+        };
+        let store = Store::start_in(config(member, start), world).await?;
+        let generation = self.chance.bits();
+        let running = Running { generation, store: store.clone(), alive: alive.clone() };
+        self.state.lock().machines.get_mut(&member).expect("the machine is there").running = Some(running);
+        let cluster = self.clone();
+        tokio::spawn(async move {
+            let gave_up = tokio::select! {
+                biased;
+                () = alive.cancelled() => true,
+                () = store.stopped() => false,
+            };
+            cluster.has_ended(member, generation, gave_up);
+        });
+        Ok(())
+    }
+
+    /// A process that gave up is started again by its service manager. One that stopped for no such reason is a failure.
+    fn has_ended(&self, member: Place, generation: u64, gave_up: bool) {
+        let running = {
+            let mut state = self.state.lock();
+            let machine = state.machines.get_mut(&member).expect("the machine is there");
+            let running = machine.running.take_if(|running| running.generation == generation);
+            if running.is_some() && !gave_up {
+                state.failures.push(format!("member {member} stopped by itself"));
+            }
+            running
+        };
+        let Some(running) = running else { return };
+        running.alive.cancel();
+        self.net.forget(member);
+        bury(running.store);
+        let cluster = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(RESTART_PAUSE).await;
+            cluster.bring_back(member).await;
+        });
+    }
+
+    /// The running member.
+    pub(crate) fn member(&self, member: Place) -> Option<Store> {
+        self.state.lock().machines.get(&member)?.running.as_ref().map(|running| running.store.clone())
+    }
+
+    /// The running member, and which of its lives this is.
+    pub(crate) fn generation(&self, member: Place) -> Option<(u64, Store)> {
+        let state = self.state.lock();
+        let running = state.machines.get(&member)?.running.as_ref()?;
+        Some((running.generation, running.store.clone()))
+    }
+
+    /// All members there are.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        self.state.lock().machines.keys().copied().collect()
+    }
+
+    pub(crate) fn disk(&self, member: Place) -> Platter {
+        self.state.lock().machines[&member].disk.clone()
+    }
+
+    /// The member that most of the running ones take for the leader.
+    pub(crate) fn leader(&self) -> Option<Place> {
+        let members: Vec<_> = self.places().into_iter().filter_map(|place| self.member(place)).collect();
+        let acting = members.iter().map(Store::status).filter(|status| status.leader == Some(status.member_id));
+        acting.max_by_key(|status| status.term).map(|status| status.member_id)
+    }
+
+    /// Takes a member down.
+    pub(crate) fn crash(&self, member: Place, how: Crash) {
+        let running = self.state.lock().machines.get_mut(&member).and_then(|machine| machine.running.take());
+        let Some(running) = running else { return };
+        running.alive.cancel();
+        match how {
+            Crash::Process => self.net.forget(member),
+            Crash::Power => {
+                self.net.fall_silent(member);
+                self.disk(member).lose_power();
+            }
+        }
+        bury(running.store);
+    }
+
+    /// Starts a member that is down, again and again while its disk fails. One that cannot start is a failure of the run.
+    pub(crate) async fn bring_back(&self, member: Place) {
+        let is_first = |machine: &mut Machine| !std::mem::replace(&mut machine.starting, true);
+        if self.state.lock().machines.get_mut(&member).is_some_and(is_first) {
+            self.try_to_start(member).await;
+            self.state.lock().machines.get_mut(&member).expect("the machine is there").starting = false;
+        }
+    }
+
+    async fn try_to_start(&self, member: Place) {
+        for _ in 0..ATTEMPTS {
+            if self.member(member).is_some() {
+                return;
+            }
+            self.net.come_back(member);
+            self.state.lock().restarts += 1;
+            match self.start(member, Start::Restart).await {
+                Ok(()) => return,
+                Err(StartError::Wal(WalError::Io { .. }) | StartError::State(StateError::Io { .. })) => {}
+                Err(error) => return self.fail(format!("member {member} does not start again: {error}")),
+            }
+            tokio::time::sleep(RESTART_PAUSE).await;
+        }
+        self.fail(format!("member {member} does not start again: its disk does not work"));
+    }
+
+    fn fail(&self, what: String) {
+        self.state.lock().failures.push(what);
+    }
+
+    pub(crate) fn restarts(&self) -> u64 {
+        self.state.lock().restarts
+    }
+
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.state.lock().failures.clone()
+    }
+}
+
+/// What is left of a dead process can neither reach the network nor the disk; it is only waited for.
+fn bury(store: Store) {
+    tokio::spawn(async move { store.halt().await });
+}

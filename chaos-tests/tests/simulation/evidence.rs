@@ -1,0 +1,91 @@
+//! What all runs together came to.
+
+use std::fmt;
+
+use crate::{
+    disk::Wear,
+    faults::{self, Injected},
+    network::Traversed,
+    run::Report,
+};
+
+/// Sums over runs.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    runs: u64,
+    simulated: f64,
+    operations: u64,
+    acknowledged: u64,
+    unknown: u64,
+    terms: u64,
+    restarts: u64,
+    resumed: u64,
+    fewest_operations: Option<u64>,
+    fewest_faults: Option<u64>,
+    injected: Injected,
+    traversed: Traversed,
+    wear: Wear,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, report: &Report) {
+        self.runs += 1;
+        self.simulated += report.simulated.as_secs_f64();
+        self.operations += report.operations;
+        self.acknowledged += report.acknowledged;
+        self.unknown += report.unknown;
+        self.terms += report.terms;
+        self.restarts += report.restarts;
+        self.resumed += report.resumed;
+        let least = |least: Option<u64>, now: u64| Some(least.map_or(now, |least| least.min(now)));
+        self.fewest_operations = least(self.fewest_operations, report.operations);
+        self.fewest_faults = least(self.fewest_faults, report.injected.values().sum());
+        for (fault, times) in &report.injected {
+            *self.injected.entry(*fault).or_default() += times;
+        }
+        self.traversed.add(report.traversed);
+        self.wear.add(report.wear);
+    }
+
+    /// Every kind of fault was injected and had an effect, and what recovery consists of came to pass.
+    pub(crate) fn assert_everything_happened(&self) {
+        for fault in faults::ALL {
+            assert!(self.injected.contains_key(fault), "{fault:?} was never injected");
+        }
+        let Traversed { held_by_a_cut, connections_broken, connections_refused, .. } = self.traversed;
+        let Wear { writes_lost, writes_torn, names_lost, errors, slow_flushes, .. } = self.wear;
+        for (what, times) in [
+            ("a message was held by a cut", held_by_a_cut),
+            ("a connection broke", connections_broken),
+            ("a connection was refused", connections_refused),
+            ("an unflushed write was lost", writes_lost),
+            ("a write was torn", writes_torn),
+            ("an unflushed name was lost", names_lost),
+            ("a disk failed", errors),
+            ("a flush was slow", slow_flushes),
+            ("a leader followed another", self.terms - self.runs),
+            ("a member came back", self.restarts),
+            ("a watch was resumed", self.resumed),
+            ("an outcome stayed unknown", self.unknown),
+        ] {
+            assert!(times > 0, "it never happened that {what}");
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs, simulated, operations, acknowledged, unknown, terms, restarts, resumed, .. } = self;
+        write!(
+            f,
+            "{runs} runs, {simulated:.0} simulated seconds, {operations} operations ({acknowledged} writes acknowledged, {unknown} \
+             outcomes unknown), at least {} operations and {} faults a run, {terms} terms, {restarts} restarts, {resumed} watches \
+             begun, {:?}, {:?}, faults {:?}",
+            self.fewest_operations.unwrap_or(0),
+            self.fewest_faults.unwrap_or(0),
+            self.traversed,
+            self.wear,
+            self.injected,
+        )
+    }
+}

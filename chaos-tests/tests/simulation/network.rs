@@ -1,0 +1,257 @@
+//! A network of function calls: ordered within a stream, as TCP is, with delays, partitions and broken connections.
+//!
+//! A gRPC call is a task at the callee; its messages wait out their delay one behind the other. While a link is cut they wait
+//! for it to heal; a connection that was cut for long, or whose other end has died, breaks with everything on it.
+
+mod call;
+mod pump;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use store::{
+    StartError, Tls, TlsError,
+    world::{Audience, BoxError, Network, PeerChannel, Serving, Subject, Traffic},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, service::Routes};
+use tower::util::BoxCloneSyncService;
+
+use crate::chance::Chance;
+use call::Caller;
+
+/// A member or a client on the network.
+pub(crate) type Place = u64;
+
+/// A connection attempt that gets no answer ends after this time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A connection that carries nothing for this long is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// What the network did, so that a run can prove that its faults bit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traversed {
+    pub(crate) messages: u64,
+    pub(crate) held_by_a_cut: u64,
+    pub(crate) connections_broken: u64,
+    pub(crate) connections_refused: u64,
+}
+
+impl Traversed {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.held_by_a_cut += other.held_by_a_cut;
+        self.connections_broken += other.connections_broken;
+        self.connections_refused += other.connections_refused;
+    }
+}
+
+#[derive(Default)]
+struct State {
+    ports: BTreeMap<(Place, Audience), Port>,
+    cut: BTreeMap<(Place, Place), Instant>,
+    slow: BTreeMap<(Place, Place), Duration>,
+    connections: BTreeMap<(Place, Place, Traffic), CancellationToken>,
+    traversed: Traversed,
+}
+
+#[derive(Clone)]
+struct Port {
+    routes: Routes,
+    open: CancellationToken,
+    closed: Option<mpsc::Sender<Subject>>,
+}
+
+/// The network. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Net {
+    state: Arc<Mutex<State>>,
+    changed: Arc<watch::Sender<()>>,
+    chance: Chance,
+}
+
+impl Net {
+    pub(crate) fn new(chance: Chance) -> Self {
+        Self { state: Arc::default(), changed: Arc::new(watch::Sender::new(())), chance }
+    }
+
+    /// The network as one member sees it.
+    pub(crate) fn of_member(&self, member: Place) -> Arc<dyn Network> {
+        Arc::new(OfMember { net: self.clone(), member })
+    }
+
+    /// What a client calls a member by.
+    pub(crate) fn client(&self, client: Place, member: Place) -> PeerChannel {
+        let subject = Subject::Client(format!("client-{client}"));
+        BoxCloneSyncService::new(Caller::new(self.clone(), client, member, Traffic::Bulk, subject))
+    }
+
+    /// Nothing gets from one to the other any more.
+    pub(crate) fn cut(&self, from: Place, to: Place) {
+        self.state.lock().cut.entry((from, to)).or_insert_with(Instant::now);
+        let (net, at) = (self.clone(), Instant::now());
+        tokio::spawn(async move {
+            tokio::time::sleep(SILENCE_MAX).await;
+            let still = net.state.lock().cut.get(&(from, to)).is_some_and(|since| *since <= at);
+            if still {
+                net.break_between(from, to);
+            }
+        });
+    }
+
+    pub(crate) fn slow_down(&self, from: Place, to: Place, by: Duration) {
+        self.state.lock().slow.insert((from, to), by);
+    }
+
+    /// Everything gets through again.
+    pub(crate) fn heal(&self) {
+        {
+            let mut state = self.state.lock();
+            state.cut.clear();
+            state.slow.clear();
+        }
+        self.changed.send_replace(());
+    }
+
+    /// All connections between two places break, as when a router between them forgets them.
+    pub(crate) fn break_between(&self, a: Place, b: Place) {
+        self.break_where(|from, to| (from, to) == (a, b) || (from, to) == (b, a));
+    }
+
+    /// A process ended: its ports are closed, its connections break.
+    pub(crate) fn forget(&self, place: Place) {
+        self.state.lock().ports.retain(|(of, _), _| *of != place);
+        self.break_where(|from, to| from == place || to == place);
+    }
+
+    /// A machine is gone without a word: its ports are closed, its connections stay silent until they are given up.
+    pub(crate) fn fall_silent(&self, place: Place) {
+        self.state.lock().ports.retain(|(of, _), _| *of != place);
+        let others = self.others(place);
+        for other in others {
+            self.cut(place, other);
+            self.cut(other, place);
+        }
+    }
+
+    /// A machine is there again: what is still connected to its former self breaks.
+    pub(crate) fn come_back(&self, place: Place) {
+        self.state.lock().cut.retain(|(from, to), _| *from != place && *to != place);
+        self.break_where(|from, to| from == place || to == place);
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn traversed(&self) -> Traversed {
+        self.state.lock().traversed
+    }
+
+    fn others(&self, place: Place) -> Vec<Place> {
+        let state = self.state.lock();
+        let pairs = state.connections.keys().filter(|(from, to, _)| *from == place || *to == place);
+        pairs.map(|(from, to, _)| if *from == place { *to } else { *from }).collect()
+    }
+
+    fn break_where(&self, is_meant: impl Fn(Place, Place) -> bool) {
+        let mut broken = Vec::new();
+        let mut told = Vec::new();
+        {
+            let mut state = self.state.lock();
+            let keys: Vec<_> = state.connections.keys().filter(|(from, to, _)| is_meant(*from, *to)).copied().collect();
+            for key @ (from, to, _) in keys {
+                broken.extend(state.connections.remove(&key));
+                state.traversed.connections_broken += 1;
+                let port = state.ports.get(&(to, Audience::Peers));
+                told.extend(port.and_then(|port| port.closed.clone()).map(|closed| (closed, from)));
+            }
+        }
+        for connection in broken {
+            connection.cancel();
+        }
+        for (closed, member) in told {
+            // A full queue means that enough are being looked at.
+            drop(closed.try_send(Subject::Member(member)));
+        }
+    }
+
+    fn is_cut(&self, from: Place, to: Place) -> bool {
+        self.state.lock().cut.contains_key(&(from, to))
+    }
+
+    /// Until the link is whole.
+    async fn passable(&self, from: Place, to: Place) {
+        let mut changed = self.changed.subscribe();
+        if self.is_cut(from, to) {
+            self.state.lock().traversed.held_by_a_cut += 1;
+        }
+        while self.is_cut(from, to) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// How long the next message takes.
+    fn delay(&self, from: Place, to: Place) -> Duration {
+        let slow = self.state.lock().slow.get(&(from, to)).copied().unwrap_or_default();
+        let jitter = slow.mul_f64(self.chance.below(1000) as f64 / 1000.0);
+        // A millisecond now and then: half a millisecond on average.
+        self.chance.millis(0..2) + jitter
+    }
+
+    fn port(&self, place: Place, audience: Audience) -> Option<Port> {
+        self.state.lock().ports.get(&(place, audience)).filter(|port| !port.open.is_cancelled()).cloned()
+    }
+
+    /// The connection, made when there is none.
+    async fn connection(
+        &self,
+        from: Place,
+        to: Place,
+        traffic: Traffic,
+        audience: Audience,
+    ) -> Result<CancellationToken, Status> {
+        if let Some(connection) = self.state.lock().connections.get(&(from, to, traffic)) {
+            return Ok(connection.clone());
+        }
+        let handshake = async {
+            self.passable(from, to).await;
+            self.passable(to, from).await;
+            tokio::time::sleep(self.delay(from, to) + self.delay(to, from)).await;
+        };
+        let shaken = tokio::time::timeout(CONNECT_TIMEOUT, handshake).await;
+        if shaken.is_err() || self.port(to, audience).is_none() {
+            self.state.lock().traversed.connections_refused += 1;
+            return Err(Status::unavailable("nobody answers there"));
+        }
+        Ok(self.state.lock().connections.entry((from, to, traffic)).or_default().clone())
+    }
+}
+
+struct OfMember {
+    net: Net,
+    member: Place,
+}
+
+impl Network for OfMember {
+    fn channel(&self, member: u64, _url: &str, traffic: Traffic) -> Result<PeerChannel, BoxError> {
+        let subject = Subject::Member(self.member);
+        Ok(BoxCloneSyncService::new(Caller::new(self.net.clone(), self.member, member, traffic, subject)))
+    }
+
+    fn serve(&self, serving: Serving) -> Result<BoxFuture<'static, ()>, StartError> {
+        let Serving { audience, routes, shutdown, closed } = serving;
+        let open = shutdown.clone();
+        let port = Port { routes, open, closed };
+        self.net.state.lock().ports.insert((self.member, audience), port);
+        Ok(Box::pin(shutdown.cancelled_owned()))
+    }
+
+    fn replace_certificate(&self, _tls: &Tls) -> Result<(), TlsError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! One call over the network: a task at the callee, and a stream of messages each way.
+
+use std::task::{Context, Poll};
+
+use futures_util::{StreamExt, future::BoxFuture};
+use http::{Request, Response};
+use http_body_util::StreamBody;
+use store::world::{Audience, Subject, Traffic};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, body::Body};
+use tower::Service;
+
+use super::{Net, Place, pump::pump};
+
+/// Messages a side takes before it is asked to wait.
+const WINDOW: usize = 32;
+
+/// Calls one place from another.
+#[derive(Clone)]
+pub(super) struct Caller {
+    net: Net,
+    from: Place,
+    to: Place,
+    traffic: Traffic,
+    subject: Subject,
+}
+
+impl Caller {
+    pub(super) fn new(net: Net, from: Place, to: Place, traffic: Traffic, subject: Subject) -> Self {
+        Self { net, from, to, traffic, subject }
+    }
+
+    fn audience(&self) -> Audience {
+        match self.subject {
+            Subject::Member(_) => Audience::Peers,
+            Subject::Client(_) => Audience::Clients,
+        }
+    }
+
+    async fn carry(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let connection = self.net.connection(self.from, self.to, self.traffic, self.audience()).await?;
+        let port = self.net.port(self.to, self.audience()).ok_or_else(lost)?;
+        // The call is over when either side lets go of it.
+        let over = connection.child_token();
+        let let_go = over.clone().drop_guard();
+        let (parts, body) = request.into_parts();
+        let (sender, messages) = mpsc::channel(WINDOW);
+        tokio::spawn(pump(self.net.clone(), (self.from, self.to), body, sender, connection.clone(), over.clone()));
+        let mut request = Request::from_parts(parts, stream_body(messages));
+        request.extensions_mut().insert(self.subject.clone());
+        let (answered, answer) = oneshot::channel();
+        let (net, route, mut routes, stopped) = (self.net.clone(), (self.to, self.from), port.routes, port.open);
+        let (at_callee, broken) = (over.clone(), connection.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = at_callee.cancelled() => {}
+                () = stopped.cancelled() => broken.cancel(),
+                () = async {
+                    let Ok(response) = routes.call(request).await;
+                    answer_with(net, route, response, answered, broken.clone(), at_callee.clone()).await;
+                } => {}
+            }
+        });
+        let response = tokio::select! {
+            biased;
+            () = connection.cancelled() => return Err(lost()),
+            response = answer => response.map_err(|_| lost())?,
+        };
+        // Whoever reads the answer holds the call open.
+        Ok(response.map(|messages: mpsc::Receiver<_>| {
+            let frames = ReceiverStream::new(messages).map(move |frame| {
+                let _held = &let_go;
+                frame
+            });
+            Body::new(StreamBody::new(frames))
+        }))
+    }
+}
+
+pub(super) fn lost() -> Status {
+    Status::unavailable("the connection broke")
+}
+
+type Messages = mpsc::Receiver<Result<http_body::Frame<bytes::Bytes>, Status>>;
+
+fn stream_body(messages: Messages) -> Body {
+    Body::new(StreamBody::new(ReceiverStream::new(messages)))
+}
+
+async fn answer_with(
+    net: Net,
+    route: (Place, Place),
+    response: Response<Body>,
+    answered: oneshot::Sender<Response<Messages>>,
+    connection: CancellationToken,
+    over: CancellationToken,
+) {
+    let (parts, body) = response.into_parts();
+    net.passable(route.0, route.1).await;
+    tokio::time::sleep(net.delay(route.0, route.1)).await;
+    let (sender, messages) = mpsc::channel(WINDOW);
+    if answered.send(Response::from_parts(parts, messages)).is_ok() {
+        pump(net, route, body, sender, connection, over).await;
+    }
+}
+
+impl Service<Request<Body>> for Caller {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.clone().carry(request))
+    }
+}

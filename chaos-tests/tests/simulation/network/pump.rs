@@ -1,0 +1,62 @@
+//! The messages of one direction of a call, each with its delay, in their order.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, body::Body};
+
+use super::{Net, Place, call::lost};
+
+/// Messages on their way at once.
+const UNDER_WAY_MAX: usize = 64;
+
+/// Carries `body` until it ends, the call is over or the connection breaks.
+pub(super) async fn pump(
+    net: Net,
+    (from, to): (Place, Place),
+    mut body: Body,
+    sender: mpsc::Sender<Result<Frame<Bytes>, Status>>,
+    connection: CancellationToken,
+    over: CancellationToken,
+) {
+    let mut under_way: VecDeque<(Instant, Result<Frame<Bytes>, Status>)> = VecDeque::new();
+    let mut last = Instant::now();
+    let mut ended = false;
+    while !(ended && under_way.is_empty()) {
+        let due = under_way.front().map_or(last, |(due, _)| *due);
+        tokio::select! {
+            biased;
+            () = connection.cancelled() => {
+                // Whoever does not listen any more need not know.
+                drop(sender.try_send(Err(lost())));
+                return;
+            }
+            () = over.cancelled() => return,
+            () = tokio::time::sleep_until(due), if !under_way.is_empty() => {
+                tokio::select! {
+                    biased;
+                    () = connection.cancelled() => continue,
+                    () = net.passable(from, to) => {}
+                }
+                let Some((_, frame)) = under_way.pop_front() else { continue };
+                net.state.lock().traversed.messages += 1;
+                tokio::select! {
+                    biased;
+                    () = connection.cancelled() => continue,
+                    sent = sender.send(frame) => if sent.is_err() { return },
+                }
+            }
+            frame = body.frame(), if !ended && under_way.len() < UNDER_WAY_MAX => match frame {
+                Some(frame) => {
+                    last = last.max(Instant::now() + net.delay(from, to));
+                    under_way.push_back((last, frame));
+                }
+                None => ended = true,
+            },
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One run: a cluster, clients, watchers and faults for a minute; then everything heals and must work; then the evidence is
+//! looked at.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use proto::etcdserverpb::{HashKvRequest, maintenance_client::MaintenanceClient};
+use std::sync::Arc;
+use store::{Store, world::Planted};
+use tokio::{runtime::RngSeed, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chance::Chance,
+    cluster::Cluster,
+    disk::Wear,
+    faults::{self, Injected, Schedule},
+    history::{History, Told},
+    invariants::{self, Evidence},
+    network::Traversed,
+    truth::Truth,
+    watcher::{self, Log},
+    workload::{Client, FIRST_CLIENT},
+};
+
+const CLIENTS: u64 = 4;
+const WATCHERS: u64 = 2;
+const FIRST_WATCHER: u64 = 2000;
+/// How long faults are injected.
+const TORMENT: Duration = Duration::from_secs(60);
+/// How soon after the last fault everything works again.
+const RECOVERY: Duration = Duration::from_secs(15);
+
+/// What a run was like.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) operations: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) unknown: u64,
+    pub(crate) terms: u64,
+    pub(crate) restarts: u64,
+    pub(crate) resumed: u64,
+    pub(crate) injected: Injected,
+    pub(crate) traversed: Traversed,
+    pub(crate) wear: Wear,
+    pub(crate) simulated: Duration,
+    /// Of everything clients and watchers saw, and when.
+    pub(crate) fingerprint: u64,
+}
+
+/// The faults that a seed stands for.
+pub(crate) fn schedule_of(seed: u64) -> Schedule {
+    faults::draw(&Chance::new(!seed), TORMENT)
+}
+
+/// Runs one seed with the faults given. An error names what was violated.
+pub(crate) fn run(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Result<Report, String> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let seeded = builder.enable_time().start_paused(true).rng_seed(RngSeed::from_bytes(&seed.to_be_bytes()));
+    seeded.build().expect("a runtime").block_on(simulate(seed, schedule, planted))
+}
+
+type Leaders = Arc<Mutex<BTreeMap<u64, Vec<u64>>>>;
+
+async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Result<Report, String> {
+    let chance = Chance::new(seed);
+    let started = Instant::now();
+    let members = if chance.one_in(4) { 5 } else { 3 };
+    let cluster = Cluster::create(&chance, members, planted).await;
+    let (history, truth, leaders) = (History::default(), Truth::default(), Leaders::default());
+    let stop = CancellationToken::new();
+    let mut observers = JoinSet::new();
+    observers.spawn(observe(cluster.clone(), truth.clone(), leaders.clone(), stop.clone()));
+    let logs: Vec<Log> = (0..WATCHERS).map(|_| Log::default()).collect();
+    for (at, log) in (FIRST_WATCHER..).zip(&logs) {
+        observers.spawn(watcher::watch(cluster.clone(), chance.fork(), at, log.clone(), stop.clone()));
+    }
+    let stop_clients = CancellationToken::new();
+    let mut clients = JoinSet::new();
+    for id in 0..CLIENTS {
+        let client = Client::new(&cluster, chance.fork(), history.clone(), id, started);
+        clients.spawn(client.run(stop_clients.clone()));
+    }
+    let injected = faults::torment(cluster.clone(), schedule, TORMENT).await;
+    let healed = started.elapsed();
+    tokio::time::sleep(RECOVERY).await;
+    stop_clients.cancel();
+    while clients.join_next().await.is_some() {}
+    let settled = settle(&cluster, &truth, &logs).await;
+    stop.cancel();
+    while observers.join_next().await.is_some() {}
+    if let Some(failure) = cluster.failures().first() {
+        return Err(failure.clone());
+    }
+    settled?;
+    let evidence = Evidence {
+        operations: history.operations(),
+        story: truth.story(),
+        contradictions: truth.contradictions(),
+        heard: logs.iter().map(Log::heard).collect(),
+        hashes: hashes(&cluster).await?,
+        leaders: leaders.lock().clone(),
+    };
+    works_again(&evidence, healed)?;
+    judge(&evidence)?;
+    Ok(report(&cluster, &evidence, injected, started.elapsed()))
+}
+
+/// Listens to every member that starts, and notes who leads.
+async fn observe(cluster: Cluster, truth: Truth, leaders: Leaders, stop: CancellationToken) {
+    let mut heard: BTreeMap<u64, u64> = BTreeMap::new();
+    while !stop.is_cancelled() {
+        for place in cluster.places() {
+            let Some((generation, store)) = cluster.generation(place) else { continue };
+            if heard.insert(place, generation) != Some(generation) {
+                truth.listen(&store, place);
+            }
+            let leadership = *store.leadership().borrow();
+            if leadership.acting {
+                let mut leaders = leaders.lock();
+                let of_term = leaders.entry(leadership.term).or_default();
+                if !of_term.contains(&place) {
+                    of_term.push(place);
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// Waits until all members have the same, and every watcher has heard of it.
+async fn settle(cluster: &Cluster, truth: &Truth, logs: &[Log]) -> Result<(), String> {
+    let deadline = Instant::now() + RECOVERY;
+    loop {
+        let revisions: BTreeMap<u64, Option<i64>> = cluster
+            .places()
+            .into_iter()
+            .map(|place| (place, cluster.member(place).as_ref().map(Store::status).map(|status| status.revision)))
+            .collect();
+        let last = truth.story().last();
+        let reached: Vec<i64> = logs.iter().map(Log::reached).collect();
+        if revisions.values().all(|revision| *revision == Some(last)) && reached.iter().all(|at| *at >= last) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!(
+                "long after everything healed, members are at {revisions:?}, watchers at {reached:?}, the last revision is {last}"
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn hashes(cluster: &Cluster) -> Result<BTreeMap<u64, (i64, u32)>, String> {
+    let mut hashes = BTreeMap::new();
+    for place in cluster.places() {
+        let mut client = MaintenanceClient::new(cluster.net.client(FIRST_CLIENT, place));
+        let answer = client.hash_kv(HashKvRequest { revision: 0 }).await;
+        let answer = answer.map_err(|status| format!("member {place} gives no hash: {status}"))?.into_inner();
+        hashes.insert(place, (answer.header.map_or(0, |header| header.revision), answer.hash));
+    }
+    Ok(hashes)
+}
+
+/// After everything healed, every client gets answers again.
+fn works_again(evidence: &Evidence, healed: Duration) -> Result<(), String> {
+    // A request of before may have to run into its deadline first.
+    let from = healed + RECOVERY / 2;
+    for client in 0..CLIENTS {
+        let answers = |told: &Told| !matches!(told, Told::Unknown | Told::Refused);
+        let mut later = evidence.operations.iter().filter(|one| one.client == client && one.began >= from).peekable();
+        if later.peek().is_none() || !later.all(|one| answers(&one.told)) {
+            return Err(format!("client {client} is not served again after everything has healed at {healed:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn judge(evidence: &Evidence) -> Result<(), String> {
+    if let Some(gap) = evidence.story.gap() {
+        return Err(format!("nobody was heard to tell of revision {gap}"));
+    }
+    for (name, check) in invariants::ALL {
+        check(evidence).map_err(|what| format!("{name}: {what}"))?;
+    }
+    Ok(())
+}
+
+fn report(cluster: &Cluster, evidence: &Evidence, injected: Injected, simulated: Duration) -> Report {
+    let told = |is: fn(&Told) -> bool| evidence.operations.iter().filter(|one| is(&one.told)).count() as u64;
+    let mut wear = Wear::default();
+    for place in cluster.places() {
+        wear.add(cluster.disk(place).wear());
+    }
+    let mut hasher = DefaultHasher::new();
+    format!("{:?} {:?} {:?}", evidence.operations, evidence.heard, evidence.hashes).hash(&mut hasher);
+    Report {
+        operations: evidence.operations.len() as u64,
+        acknowledged: told(|told| matches!(told, Told::Written { .. })),
+        unknown: told(|told| matches!(told, Told::Unknown)),
+        terms: evidence.leaders.len() as u64,
+        restarts: cluster.restarts(),
+        resumed: evidence.heard.iter().flatten().filter(|heard| matches!(heard, watcher::Heard::Resumed(_))).count()
+            as u64,
+        injected,
+        traversed: cluster.net.traversed(),
+        wear,
+        simulated,
+        fingerprint: hasher.finish(),
+    }
+}
