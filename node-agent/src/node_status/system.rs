@@ -35,13 +35,19 @@ pub(crate) fn amounts(dir: &Path) -> Amounts {
     };
     if let Ok(stat) = nix::sys::statvfs::statvfs(dir) {
         let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(stat.fragment_size())).unwrap_or(i64::MAX);
-        amounts.storage = bytes(stat.blocks());
+        amounts.storage = bytes(usable_blocks(stat.blocks(), stat.blocks_free(), stat.blocks_available()));
         amounts.storage_available = bytes(stat.blocks_available());
         // Some file systems count no inodes; they never run out of them.
         let percent = stat.files_available().saturating_mul(100).checked_div(stat.files()).unwrap_or(100);
         amounts.inodes_free_percent = i64::try_from(percent).unwrap_or(100);
     }
     amounts
+}
+
+/// How large the disk is for whoever may not touch its reserved blocks, as df(1) counts: a share of `available` says
+/// something only of that size. A file system may reserve most of its blocks.
+fn usable_blocks(blocks: u64, free: u64, available: u64) -> u64 {
+    blocks.saturating_sub(free).saturating_add(available)
 }
 
 fn read(path: &str) -> String {
@@ -103,5 +109,13 @@ mod tests {
         let amounts = amounts(Path::new("/"));
         assert!(amounts.cpus > 0 && amounts.memory > amounts.memory_available && amounts.storage > 0, "{amounts:?}");
         assert!(info().kubelet_version.starts_with("v1.37.0+kontiki."));
+    }
+
+    #[test]
+    fn reserved_blocks_do_not_count_as_used() {
+        // 61 % of this disk are reserved, 5 % are used: it is not short of space.
+        let (blocks, free, available) = (1000, 950, 340);
+        assert_eq!(usable_blocks(blocks, free, available), 390);
+        assert_eq!(usable_blocks(blocks, blocks, blocks), blocks);
     }
 }
