@@ -1,7 +1,7 @@
 //! The table of all kinds that are served as resources of their own.
 
 use crate::kind::Kind;
-use crate::{apps, authentication, authorization, coordination, core, discovery, extensions, rbac};
+use crate::{apiextensions, apps, authentication, authorization, coordination, core, discovery, extensions, rbac};
 
 /// All kinds, sorted by group, version and plural.
 pub static KINDS: &[&Kind] = &[
@@ -15,6 +15,7 @@ pub static KINDS: &[&Kind] = &[
     &core::v1::secret::KIND,
     &core::v1::service_account::KIND,
     &core::v1::service::KIND,
+    &apiextensions::v1::custom_resource_definition::KIND,
     &apps::v1::deployment::KIND,
     &apps::v1::replica_set::KIND,
     &authentication::v1::self_subject_review::KIND,

@@ -2,18 +2,21 @@
 //!
 //! Reading order: [`schema`] (what types exist), [`node`] (a value of such a type), [`object`] (a node with its
 //! envelope), [`json`] / [`protobuf`] / [`yaml`] (how it travels), [`stored`] (how it rests), [`patch`] (how it changes),
-//! [`kind`] (what is special about a kind). Everything is synchronous and does no I/O.
+//! [`kind`] (what is special about a kind), [`custom`] (kinds that users define). Everything is synchronous and does no I/O.
 
+pub mod apiextensions;
 pub mod apps;
 pub mod authentication;
 pub mod authorization;
 pub mod autoscaling;
 pub mod coordination;
 pub mod core;
+pub mod custom;
 pub mod discovery;
 pub mod extensions;
 pub mod int_or_string;
 pub mod json;
+pub mod json_path;
 pub mod kind;
 pub mod managed_fields;
 pub mod names;
@@ -28,6 +31,7 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod stored;
+pub mod structural;
 pub mod table;
 pub mod time;
 pub mod validation;

@@ -19,7 +19,7 @@ use crate::{
 
 mod masters;
 mod policy;
-mod writer;
+pub(crate) mod writer;
 
 use writer::Writer;
 

@@ -63,8 +63,7 @@ pub(crate) fn one(
     encoding: Encoding,
     show: Show,
 ) -> Result<Vec<u8>> {
-    let as_stored = resource.kind.stored_as.is_none();
-    if as_stored && encoding.target == Target::Object && encoding.media != MediaType::Protobuf {
+    if resource.kind.served_as_stored() && encoding.target == Target::Object && encoding.media != MediaType::Protobuf {
         let mut out = Vec::with_capacity(stored.json().len() + 44);
         stored.write_json_at(&mut out, revision);
         return Ok(finish(out, encoding));
@@ -117,8 +116,12 @@ pub(crate) fn status_protobuf(json: &[u8]) -> Vec<u8> {
 /// Decodes a stored object and gives it the envelope under which it is served.
 pub(crate) fn decode(resource: &Resource, stored: &StoredObject) -> Result<Object> {
     let mut object = stored.to_object(resource.kind.ty).map_err(Status::internal)?;
-    if resource.kind.stored_as.is_some() {
+    if !resource.kind.served_as_stored() {
         object.api_version = resource.kind.api_version().into();
+    }
+    if resource.kind.custom.is_some() {
+        // The schema may promise more than it did when the object was written.
+        resource.kind.default(&mut object);
     }
     Ok(object)
 }
@@ -152,7 +155,16 @@ pub(crate) fn list(
     show: Show,
     gzip: bool,
 ) -> Result<(Body, bool)> {
-    if encoding.target == Target::Object && encoding.media != MediaType::Protobuf && !encoding.pretty {
+    let plain = encoding.target == Target::Object && encoding.media != MediaType::Protobuf;
+    if plain && resource.kind.custom.is_some() {
+        let bytes = finish(whole_list(resource, &page)?, encoding);
+        return Ok(if bytes.len() < PIECE {
+            (Body::from(bytes), false)
+        } else {
+            stream(std::iter::once(Bytes::from(bytes)), gzip)
+        });
+    }
+    if plain && !encoding.pretty {
         let size: usize = page.objects.iter().map(|object| object.json().len()).sum();
         let pieces = Pieces::new(resource, page);
         return Ok(if size < PIECE {
@@ -178,6 +190,20 @@ pub(crate) fn list(
         return Ok((Body::from(bytes), false));
     }
     Ok(stream(std::iter::once(Bytes::from(bytes)), gzip))
+}
+
+/// A list of objects that are not served as they are stored. Each says its kind, as clients expect of objects they have
+/// no type for.
+fn whole_list(resource: &Resource, page: &Page) -> Result<Vec<u8>> {
+    let mut out = head(&resource.kind.list_kind(), &resource.kind.api_version(), page);
+    for (at, stored) in page.objects.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        api::json::write_object(&mut out, &decode(resource, stored)?);
+    }
+    out.extend_from_slice(b"]}");
+    Ok(out)
 }
 
 fn partial_list(resource: &Resource, page: &Page) -> Result<Vec<u8>> {

@@ -87,6 +87,8 @@ impl Server {
             checks.push(("poststarthook/rbac/bootstrap-roles", self.readiness.roles_loaded()));
             let system_objects = self.readiness.system_objects.load(Ordering::Acquire);
             checks.push(("poststarthook/start-system-namespaces-controller", system_objects));
+            let definitions = self.readiness.definitions.load(Ordering::Acquire);
+            checks.push(("poststarthook/crd-informer-synced", definitions));
             checks.push(("shutdown", !self.shutdown.is_cancelled()));
         }
         checks

@@ -9,6 +9,9 @@ use api::{
     kind::{KINDS, Kind},
     stored::Header,
 };
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::watch::hub::Hub;
 
@@ -25,6 +28,8 @@ pub(crate) struct Resource {
     pub encrypted: bool,
     /// The events of this resource, once somebody watches it.
     pub(crate) hub: OnceLock<Arc<Hub>>,
+    /// Cancelled when the resource is served no longer, or as another kind: what watches it has to begin anew.
+    pub(crate) gone: CancellationToken,
 }
 
 impl Resource {
@@ -36,6 +41,7 @@ impl Resource {
             root: format!("{ROOT}{group}{}/", stored.plural),
             encrypted: (kind.group, kind.plural) == ("", "secrets"),
             hub: OnceLock::new(),
+            gone: CancellationToken::new(),
         }
     }
 
@@ -64,34 +70,96 @@ impl Resource {
     }
 }
 
-/// All resources, by group and plural name.
-pub(crate) struct Resources(BTreeMap<&'static str, BTreeMap<&'static str, Arc<Resource>>>);
+type ByName<T> = BTreeMap<&'static str, BTreeMap<&'static str, T>>;
+
+/// All resources, by group and plural name: those that are built in, and those that users defined.
+pub(crate) struct Resources {
+    built_in: ByName<Arc<Resource>>,
+    /// All versions of each.
+    custom: ArcSwap<ByName<Vec<Arc<Resource>>>>,
+    changes: watch::Sender<u64>,
+}
 
 impl Default for Resources {
     fn default() -> Self {
-        let mut resources = Self(BTreeMap::new());
+        let mut built_in: ByName<Arc<Resource>> = BTreeMap::new();
         for kind in KINDS {
-            let group = resources.0.entry(kind.group).or_default();
-            group.insert(kind.plural, Arc::new(Resource::new(kind)));
+            built_in.entry(kind.group).or_default().insert(kind.plural, Arc::new(Resource::new(kind)));
         }
-        resources
+        Self { built_in, custom: ArcSwap::default(), changes: watch::Sender::new(0) }
     }
 }
 
 impl Resources {
+    fn built_in(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
+        self.built_in.get(group)?.get(plural)
+    }
+
+    fn custom(&self, group: &str, plural: &str, wanted: impl Fn(&Kind) -> bool) -> Option<Arc<Resource>> {
+        let custom = self.custom.load();
+        let versions = custom.get(group)?.get(plural)?;
+        versions.iter().find(|resource| wanted(resource.kind)).cloned()
+    }
+
     /// The resource of this group and plural name, whatever the version.
-    pub(crate) fn get(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.0.get(group)?.get(plural)
+    pub(crate) fn get(&self, group: &str, plural: &str) -> Option<Arc<Resource>> {
+        self.built_in(group, plural).cloned().or_else(|| self.custom(group, plural, |_| true))
     }
 
     /// The resource that is served under this group, version and plural name.
-    pub(crate) fn served(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.get(group, plural).filter(|resource| resource.kind.version == version)
+    pub(crate) fn served(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
+        match self.built_in(group, plural) {
+            Some(resource) => Some(resource.clone()).filter(|resource| resource.kind.version == version),
+            None => self.custom(group, plural, |kind| kind.version == version),
+        }
     }
 
-    /// Every resource.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.0.values().flat_map(BTreeMap::values)
+    /// Whether anything is served in a version of a group.
+    pub(crate) fn has_version(&self, group: &str, version: &str) -> bool {
+        let is = |resource: &Arc<Resource>| resource.kind.version == version;
+        self.built_in.get(group).is_some_and(|resources| resources.values().any(is))
+            || self.custom.load().get(group).is_some_and(|resources| resources.values().flatten().any(is))
+    }
+
+    /// Whether there is a resource of this name for good.
+    pub(crate) fn is_built_in(&self, group: &str, plural: &str) -> bool {
+        self.built_in(group, plural).is_some()
+    }
+
+    /// Whether resources of this group may come and go.
+    pub(crate) fn may_be_custom(&self, group: &str) -> bool {
+        !self.built_in.contains_key(group) || self.custom.load().contains_key(group)
+    }
+
+    /// The kind with this group and name, of those that are built in.
+    pub(crate) fn built_in_kind(&self, group: &str, kind: &str) -> Option<&'static Kind> {
+        self.built_in.get(group)?.values().map(|resource| resource.kind).find(|own| own.kind == kind)
+    }
+
+    /// Serves these kinds that users defined, and no others. What is served as before goes on as it is.
+    pub(crate) fn set_custom(&self, kinds: impl IntoIterator<Item = &'static Kind>) {
+        let before = self.custom.load_full();
+        let mut custom: ByName<Vec<Arc<Resource>>> = BTreeMap::new();
+        for kind in kinds.into_iter().filter(|kind| !self.is_built_in(kind.group, kind.plural)) {
+            let known = before.get(kind.group).and_then(|resources| resources.get(kind.plural)).into_iter().flatten();
+            let same = known.into_iter().find(|resource| std::ptr::eq(resource.kind, kind)).cloned();
+            let resource = same.unwrap_or_else(|| Arc::new(Resource::new(kind)));
+            custom.entry(kind.group).or_default().entry(kind.plural).or_default().push(resource);
+        }
+        let still = |resource: &Arc<Resource>| {
+            let versions = custom.get(resource.kind.group).and_then(|resources| resources.get(resource.kind.plural));
+            versions.into_iter().flatten().any(|other| Arc::ptr_eq(other, resource))
+        };
+        let gone: Vec<Arc<Resource>> =
+            before.values().flat_map(BTreeMap::values).flatten().filter(|resource| !still(resource)).cloned().collect();
+        self.custom.store(Arc::new(custom));
+        gone.iter().for_each(|resource| resource.gone.cancel());
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Changes when other kinds are served.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::api::{apps, authentication, authorization, autoscaling, coordination, core, discovery, policy, rbac};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
@@ -20,6 +21,7 @@ macro_rules! from_roots {
 static ALL: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     let mut generator = SchemaGenerator::default();
     from_roots!(generator:
+        apiextensions::v1::CustomResourceDefinition,
         apps::v1::Deployment,
         apps::v1::ReplicaSet,
         authentication::v1::SelfSubjectReview,

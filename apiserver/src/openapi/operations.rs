@@ -248,18 +248,24 @@ fn write(operation: &Operation<'_>, dialect: Dialect, used: &mut Used) -> Value 
     });
     let is_patch = matches!(operation.body, Some(Body::Patch));
     let required = !matches!(operation.body, Some(Body::DeleteOptions));
-    let answer = operation.answer.map(|ty| used.reference(ty, dialect));
+    let custom = operation.kind.custom.is_some();
+    let answer = match operation.action {
+        "list" if custom => Some(used.list(operation.kind, dialect)),
+        _ => operation.answer.map(|ty| used.reference(ty, dialect)),
+    };
     let produced: Vec<&str> = match (operation.action, &answer) {
         (_, None) => vec!["text/plain"],
         ("list", _) => MEDIA_TYPES.into_iter().chain(WATCH_TYPES).collect(),
         _ => MEDIA_TYPES.to_vec(),
     };
+    let produced: Vec<&str> = produced.into_iter().filter(|media| !custom || !media.contains("protobuf")).collect();
+    let patches: Vec<&str> = PATCH_TYPES.into_iter().filter(|media| !custom || !media.contains("strategic")).collect();
     match dialect {
         Dialect::V2 => {
             if let Some(schema) = body {
                 parameters.push(json!({ "name": "body", "in": "body", "required": required, "schema": schema }));
             }
-            value["consumes"] = if is_patch { json!(PATCH_TYPES) } else { json!(["*/*"]) };
+            value["consumes"] = if is_patch { json!(patches) } else { json!(["*/*"]) };
             value["produces"] = produced.into();
             value["schemes"] = json!(["https"]);
             let schema = answer.unwrap_or_else(|| json!({ "type": "string" }));
@@ -270,7 +276,7 @@ fn write(operation: &Operation<'_>, dialect: Dialect, used: &mut Used) -> Value 
         }
         Dialect::V3 => {
             if let Some(schema) = body {
-                let types: &[&str] = if is_patch { &PATCH_TYPES } else { &["*/*"] };
+                let types: &[&str] = if is_patch { &patches } else { &["*/*"] };
                 let content = content(types.iter().copied(), &schema);
                 value["requestBody"] = json!({ "content": content, "required": required });
             }

@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Authority, Fixture};
 
-struct Cluster {
-    api: Fixture,
+pub(crate) struct Cluster {
+    pub(crate) api: Fixture,
     kubeconfig: PathBuf,
     kubectl: PathBuf,
-    shutdown: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let api = Fixture::start().await;
         let authority = Authority::new("cluster");
         let (cert, key) = authority.issue("kontiki", &[], &[]);
@@ -64,7 +64,7 @@ impl Cluster {
     }
 
     /// Runs kubectl with `input` on its standard input; its output, or its complaint.
-    async fn run(&self, input: &str, arguments: &str) -> Result<String, String> {
+    pub(crate) async fn run(&self, input: &str, arguments: &str) -> Result<String, String> {
         let mut child = Command::new(&self.kubectl)
             .args(arguments.split_whitespace())
             .env("KUBECONFIG", &self.kubeconfig)
@@ -85,7 +85,7 @@ impl Cluster {
         }
     }
 
-    async fn ok(&self, arguments: &str) -> String {
+    pub(crate) async fn ok(&self, arguments: &str) -> String {
         self.run("", arguments).await.unwrap()
     }
 }

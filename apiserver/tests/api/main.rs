@@ -5,6 +5,7 @@
 
 mod access;
 mod bootstrap;
+mod custom_resources;
 mod deletion;
 mod encryption_at_rest;
 mod harness;
