@@ -66,14 +66,12 @@ impl Custom {
         let schema = self.slot.load();
         for name in schema.property_names() {
             let Some(property) = schema.property(name) else { continue };
-            let is_own = body.ty().field(name).is_some_and(|(_, field)| matches!(field.kind, FieldKind::Open(_)));
-            if !is_own {
-                continue;
-            }
+            let own = body.ty().field(name).filter(|(_, field)| matches!(field.kind, FieldKind::Open(_)));
+            let Some((index, _)) = own else { continue };
             if let Some(value) = &property.default
                 && body.get(name).is_none_or(|present| *present == Node::Null && !property.nullable)
             {
-                body.set(name, value.clone());
+                body.put(index, value.clone());
             }
             if let Some(value) = body.get_mut(name) {
                 default(property, value);

@@ -418,9 +418,11 @@ impl Kind {
 
 /// Makes `name` in `new` what it is in `old`.
 pub(crate) fn copy_field(new: &mut Struct, old: &Struct, name: &str) {
+    // By index: the fields of custom resources may have dots in their names.
+    let Some((index, _)) = new.ty().field(name) else { return };
     match old.get(name) {
-        Some(node) => new.set(name, node.clone()),
-        None => drop(new.remove(name)),
+        Some(node) => new.put(index, node.clone()),
+        None => drop(new.take(index)),
     }
 }
 

@@ -103,7 +103,7 @@ impl<'d> Definition<'d> {
     /// All that a kind is made of, but for the fields of its schema.
     pub(crate) fn shape(&self, version: &Version<'d>) -> String {
         let names = self.names();
-        let part = |name: &str| version.0.get(name).map(|node| meta_text(node)).unwrap_or_default();
+        let part = |name: &str| version.0.get(name).map(meta_text).unwrap_or_default();
         format!(
             "{}\n{}\n{}\n{}\n{}\n{}\n{:?}\n{:?}\n{}\n{}\n{}\n{}\n{}\n{}\n",
             self.group(),

@@ -186,12 +186,15 @@ fn lists(kind: &FieldKind, topology: Topology, old: &[Node], new: &[Node]) -> Ch
     list_changes(old, new, &step, &|old, new| elements(kind, old, new))
 }
 
+/// Compares two elements.
+type Elements<'f> = &'f dyn Fn(Option<&Node>, Option<&Node>) -> (Own, Changes);
+
 /// Compares lists whose elements `step` tells apart, with `elements` for those that both have.
 pub(super) fn list_changes(
     old: &[Node],
     new: &[Node],
     step: &dyn Fn(usize, &Node) -> PathElement,
-    elements: &dyn Fn(Option<&Node>, Option<&Node>) -> (Own, Changes),
+    elements: Elements<'_>,
 ) -> Changes {
     let mut changes = Changes::default();
     if old == new {

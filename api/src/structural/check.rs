@@ -152,11 +152,7 @@ fn check_type(schema: &Value, place: Place, path: &Path<'_>, errors: &mut Errors
         ("null", _) => errors.forbidden(&at, "type cannot be set to null, use nullable as an alternative"),
         ("object", _) => {}
         (other, Place::Root) => errors.invalid(&at, other, "must be object at the root"),
-        ("array", _) => {
-            if schema["items"].is_null() {
-                errors.required(&path.field("items"), "must be specified");
-            }
-        }
+        ("array", _) if schema["items"].is_null() => errors.required(&path.field("items"), "must be specified"),
         (other, _) if !TYPES.contains(&other) => errors.not_supported(&at, other, &TYPES),
         _ => {}
     }

@@ -206,7 +206,7 @@ fn check_number(rules: &Rules, number: f64, value: &Node, path: &Path<'_>, error
     let whole = number.fract() == 0.0;
     let range = match &*rules.format {
         "int32" => Some((f64::from(i32::MIN), f64::from(i32::MAX))),
-        "int64" => Some((-9.223_372_036_854_775_8e18, 9.223_372_036_854_775_8e18)),
+        "int64" => Some((as_float(i64::MIN), as_float(i64::MAX))),
         _ => None,
     };
     if let Some((min, max)) = range

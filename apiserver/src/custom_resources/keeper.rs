@@ -3,6 +3,7 @@
 //! Both are worked out from the local replica and written through the pipeline, fenced by the leader's term and bound to
 //! the revision they were worked out from. So a leader that was deposed, or looked at something old, changes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,11 +50,15 @@ pub(crate) async fn run(server: ApiServer) {
     }
 }
 
+/// Definitions as they were last written here, for as long as the replica's feed has not come that far.
+type Ahead = BTreeMap<String, Arc<Object>>;
+
 async fn keep(server: &Server, writer: &Writer) {
     let mut changes = server.custom.changes.subscribe();
+    let mut ahead = Ahead::new();
     loop {
         changes.mark_unchanged();
-        let pause = if pass(server, writer).await { None } else { Some(RETRY) };
+        let pause = if pass(server, writer, &mut ahead).await { None } else { Some(RETRY) };
         let again = async {
             match pause {
                 Some(pause) => sleep(pause).await,
@@ -68,30 +73,48 @@ async fn keep(server: &Server, writer: &Writer) {
 }
 
 /// Looks at every definition once; false when one is not as it should be yet.
-async fn pass(server: &Server, writer: &Writer) -> bool {
-    let definitions = server.custom.definitions();
+async fn pass(server: &Server, writer: &Writer, ahead: &mut Ahead) -> bool {
+    let mut definitions = (*server.custom.definitions()).clone();
+    let is_ahead =
+        |name: &String, own: &mut Arc<Object>| definitions.get(name).is_some_and(|seen| revision(seen) < revision(own));
+    ahead.retain(is_ahead);
+    // Two that want the same name must not both get it.
+    definitions.extend(ahead.iter().map(|(name, own)| (name.clone(), own.clone())));
+    let names: Vec<String> = definitions.keys().cloned().collect();
     let mut done = true;
-    for definition in definitions.values() {
+    for name in names {
+        let Some(definition) = definitions.get(&name).cloned() else { continue };
         let others = definitions.values().map(Arc::as_ref);
         let built_in = KINDS.iter().copied().filter(|kind| kind.group != KIND.group);
-        let settled = settle(definition, others, built_in, &api::time::format(Timestamp::now()));
+        let settled = settle(&definition, others, built_in, &api::time::format(Timestamp::now()));
         if settled.at("status") != definition.at("status") {
             // The write comes back as a change, and so does whatever was in its way.
-            done &= write_status(writer, &settled).await;
+            match write_status(writer, &settled).await {
+                Some(written) => {
+                    definitions.insert(name.clone(), written.clone());
+                    ahead.insert(name, written);
+                }
+                None => done = false,
+            }
             continue;
         }
         if definition.is_deleting() && definition.finalizers().any(|finalizer| finalizer == CLEANUP_FINALIZER) {
-            done &= clean_up(server, writer, definition).await;
+            done &= clean_up(server, writer, &definition).await;
         }
     }
     done
+}
+
+fn revision(definition: &Object) -> i64 {
+    definition.resource_version().parse().unwrap_or_default()
 }
 
 fn path(definition: &Object) -> String {
     format!("{}/{}/{}", version_path(KIND.group, KIND.version), KIND.plural, definition.name())
 }
 
-async fn write_status(writer: &Writer, settled: &Object) -> bool {
+/// The definition as it was written; `None` when it was not.
+async fn write_status(writer: &Writer, settled: &Object) -> Option<Arc<Object>> {
     let object: Value = serde_json::from_slice(&json::encode(settled)).unwrap_or_default();
     let patch = json!({
         "metadata": { "resourceVersion": settled.resource_version() },
@@ -100,17 +123,20 @@ async fn write_status(writer: &Writer, settled: &Object) -> bool {
             "conditions": object["status"]["conditions"],
         },
     });
-    send(writer, &format!("{}/status", path(settled)), &patch).await
+    let body = send(writer, &format!("{}/status", path(settled)), &patch).await?;
+    let decoded = json::decode(KIND.ty, body.as_bytes(), json::Options::LENIENT).ok()?;
+    Some(Arc::new(decoded.object))
 }
 
-async fn send(writer: &Writer, path: &str, patch: &Value) -> bool {
+/// The answer; `None` to a write that did not take place.
+async fn send(writer: &Writer, path: &str, patch: &Value) -> Option<String> {
     match writer.send(Method::PATCH, path, MERGE, patch).await {
-        (code, _) if code.is_success() => true,
+        (code, body) if code.is_success() => Some(body),
         // Somebody else wrote it, or it is gone: what this replica has is old.
-        (StatusCode::CONFLICT | StatusCode::NOT_FOUND, _) => false,
+        (StatusCode::CONFLICT | StatusCode::NOT_FOUND, _) => None,
         (code, body) => {
             tracing::warn!(path, %code, body, "cannot write a CustomResourceDefinition");
-            false
+            None
         }
     }
 }
@@ -131,7 +157,7 @@ async fn clean_up(server: &Server, writer: &Writer, definition: &Object) -> bool
     }
     let rest: Vec<&str> = definition.finalizers().filter(|finalizer| *finalizer != CLEANUP_FINALIZER).collect();
     let patch = json!({ "metadata": { "resourceVersion": definition.resource_version(), "finalizers": rest } });
-    send(writer, &path(definition), &patch).await
+    send(writer, &path(definition), &patch).await.is_some()
 }
 
 /// Deletes every object that is not on its way out yet; says how many there were.

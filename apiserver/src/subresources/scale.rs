@@ -109,6 +109,10 @@ fn scale(object: &Object, revision: i64, expected: &Expected<'_>, fields: &Scale
 /// Sets the wanted count, below maps that may not be there yet.
 fn set_replicas(object: &mut Object, fields: &ScaleFields, replicas: i64) {
     let (mut path, name) = fields.replicas.rsplit_once('.').unwrap_or(("", fields.replicas));
+    if object.body.ty().field(path.split('.').next().unwrap_or_default()).is_none() {
+        // A schema that has no such field keeps no such value.
+        return;
+    }
     let mut place: Option<&mut Node> = None;
     while let Some(step) = path.split('.').next().filter(|step| !step.is_empty()) {
         path = path.get(step.len() + 1..).unwrap_or_default();

@@ -300,6 +300,35 @@ async fn a_name_that_is_taken_is_not_given_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_want_a_name_at_once_one_gets_it() {
+    let api = Fixture::start().await;
+    let names: Vec<String> = (0..6).map(|n| format!("tabs{n}")).collect();
+    let definitions = names.iter().map(|plural| {
+        let mut definition = definition();
+        definition["metadata"]["name"] = format!("{plural}.stable.example.com").into();
+        definition["spec"]["names"] = json!({ "plural": plural, "singular": plural, "kind": "Tab" });
+        definition
+    });
+    let sent = definitions.map(|definition| {
+        let api = &api;
+        async move { api.post(DEFINITIONS, &definition).await.expect(201) }
+    });
+    futures_util::future::join_all(sent).await;
+    testing::eventually(SOON, async || {
+        let list = api.get(DEFINITIONS).await.expect(200);
+        let found: Vec<String> =
+            list["items"].as_array().unwrap().iter().map(|definition| condition(definition, "NamesAccepted")).collect();
+        let count = |want: &str| found.iter().filter(|found| *found == want).count();
+        if (count("True NoConflicts"), count("False KindConflict")) == (1, 5) {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn objects_go_before_their_definition() {
     let api = defined().await;
     let mut held = cron_tab("a");
@@ -308,7 +337,7 @@ async fn objects_go_before_their_definition() {
     api.post(CRON_TABS, &cron_tab("b")).await.expect(201);
     let going = api.delete(DEFINITION).await.expect(200);
     assert_eq!(going["metadata"]["finalizers"], json!(["customresourcecleanup.apiextensions.k8s.io"]));
-    until(&api, &CRON_TAB.replace("/a", "/b"), 404).await;
+    until(&api, &format!("{CRON_TABS}/b"), 404).await;
     let waiting = api.get(DEFINITION).await.expect(200);
     assert_eq!(condition(&waiting, "Terminating"), "True InstanceDeletionInProgress");
     assert_eq!(api.post(CRON_TABS, &cron_tab("c")).await.code, StatusCode::METHOD_NOT_ALLOWED);
