@@ -32,10 +32,13 @@ fn names_and_conversion_have_defaults() {
     );
 }
 
+/// Replacements in a good definition, and what is wrong with what comes out.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn mistakes_in_definitions_are_told_with_their_paths() {
     let schema = "spec.versions[0].schema.openAPIV3Schema";
-    let table: &[(&[(&str, &str)], &[&str])] = &[
+    let table: &[Case<'_>] = &[
         (&[], &[]),
         (
             &[("name: tabs.example.com", "name: tabs")],
