@@ -61,6 +61,9 @@ enum End {
 /// where it may.
 pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let stop = shutdown::on_signal();
+    if !args.dir.exists() && !args.init && args.join.is_none() {
+        return Err(no_master(&args.dir));
+    }
     files::private_folder(&args.dir)?;
     let _lock = files::lock_patiently(&args.dir).await?;
     recover::finish(&args.dir)?;
@@ -84,6 +87,13 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     }
 }
 
+fn no_master(dir: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{} holds no master: create a cluster with --init, or join one with --join https://<master>:6443 --token <token>",
+        dir.display()
+    )
+}
+
 /// The master that the folder holds, or that this one becomes now.
 async fn own_master(args: &ServerArgs) -> Result<Master> {
     match (Master::load(&args.dir)?, args.init, &args.join) {
@@ -95,10 +105,7 @@ async fn own_master(args: &ServerArgs) -> Result<Master> {
         (None, false, _) if rejoin::is_under_way(&args.dir) => rejoin::resume(args).await,
         (None, true, _) => creation::create(args),
         (None, false, Some(url)) => creation::join(args, url).await,
-        (None, false, None) => bail!(
-            "{} holds no master: create a cluster with --init, or join one with --join https://<master>:6443 --token <token>",
-            args.dir.display()
-        ),
+        (None, false, None) => Err(no_master(&args.dir)),
     }
 }
 
