@@ -38,6 +38,8 @@ pub enum Generation {
     Spec,
     /// A change of `spec` or of annotations, which a Deployment hands down to its ReplicaSets.
     SpecOrAnnotations,
+    /// A change of anything but metadata.
+    Body,
     /// A change of anything but metadata, or of labels.
     Content,
 }
@@ -104,7 +106,7 @@ pub struct Kind {
     pub subresources: &'static [Subresource],
     /// The shape of the body.
     pub ty: Type,
-    /// Whether objects are stored; otherwise a create is answered and forgotten.
+    /// Whether objects are stored; otherwise a create is answered and forgotten, and what can be read is made up then.
     pub stored: bool,
     /// The kind as which objects are stored, if it is another one. It has the same shape: only the envelope differs.
     pub stored_as: Option<&'static Self>,
@@ -223,7 +225,7 @@ impl Kind {
     /// The shape of a list of objects, if there are lists.
     pub fn list_type(&self) -> Option<Type> {
         let kind = self.stored_as.unwrap_or(self);
-        schema::object_type(kind.group, kind.version, &kind.list_kind()).filter(|_| kind.stored)
+        schema::object_type(kind.group, kind.version, &kind.list_kind()).filter(|_| kind.verbs.contains(&"list"))
     }
 
     /// The kind of a list of objects.
@@ -334,12 +336,14 @@ impl Kind {
             Generation::SpecOrAnnotations => {
                 new.at("spec") != old.at("spec") || new.at("metadata.annotations") != old.at("metadata.annotations")
             }
-            Generation::Content => {
-                let fields = self.ty.fields.iter().filter(|field| field.name != "metadata");
-                new.labels() != old.labels()
-                    || fields.into_iter().any(|field| new.body.get(field.name) != old.body.get(field.name))
-            }
+            Generation::Body => self.body_differs(new, old),
+            Generation::Content => new.labels() != old.labels() || self.body_differs(new, old),
         }
+    }
+
+    fn body_differs(&self, new: &Object, old: &Object) -> bool {
+        let mut fields = self.ty.fields.iter().filter(|field| field.name != "metadata");
+        fields.any(|field| new.body.get(field.name) != old.body.get(field.name))
     }
 
     /// Everything wrong with a new object.

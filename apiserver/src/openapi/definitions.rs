@@ -251,7 +251,7 @@ static GROUP_VERSION_KINDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(||
     };
     for kind in KINDS {
         add(kind.group, kind.version, kind.kind, Some(kind.ty));
-        if kind.stored {
+        if kind.list_type().is_some() {
             add(kind.group, kind.version, &kind.list_kind(), kind.list_type());
         }
         for shared in ["DeleteOptions", "WatchEvent"] {

@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use k8s_openapi::api::{apps, authentication, authorization, autoscaling, coordination, core, discovery, policy, rbac};
+use k8s_openapi::api::{
+    apps, authentication, authorization, autoscaling, batch, coordination, core, discovery, policy, rbac,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
@@ -20,8 +22,11 @@ macro_rules! from_roots {
 static ALL: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     let mut generator = SchemaGenerator::default();
     from_roots!(generator:
+        apps::v1::ControllerRevision,
+        apps::v1::DaemonSet,
         apps::v1::Deployment,
         apps::v1::ReplicaSet,
+        apps::v1::StatefulSet,
         authentication::v1::SelfSubjectReview,
         authentication::v1::TokenRequest,
         authentication::v1::TokenReview,
@@ -29,20 +34,32 @@ static ALL: LazyLock<Map<String, Value>> = LazyLock::new(|| {
         authorization::v1::SelfSubjectAccessReview,
         authorization::v1::SelfSubjectRulesReview,
         authorization::v1::SubjectAccessReview,
+        autoscaling::v1::HorizontalPodAutoscaler,
         autoscaling::v1::Scale,
+        autoscaling::v2::HorizontalPodAutoscaler,
+        batch::v1::CronJob,
+        batch::v1::Job,
         coordination::v1::Lease,
         core::v1::Binding,
+        core::v1::ComponentStatus,
         core::v1::ConfigMap,
         core::v1::Endpoints,
         core::v1::Event,
+        core::v1::LimitRange,
         core::v1::Namespace,
         core::v1::Node,
+        core::v1::PersistentVolume,
+        core::v1::PersistentVolumeClaim,
         core::v1::Pod,
+        core::v1::PodTemplate,
+        core::v1::ReplicationController,
+        core::v1::ResourceQuota,
         core::v1::Secret,
         core::v1::Service,
         core::v1::ServiceAccount,
         discovery::v1::EndpointSlice,
         policy::v1::Eviction,
+        policy::v1::PodDisruptionBudget,
         rbac::v1::ClusterRole,
         rbac::v1::ClusterRoleBinding,
         rbac::v1::Role,

@@ -35,7 +35,8 @@ fn read(node: &Node) -> Option<Quantity> {
     node.as_str()?.parse().ok()
 }
 
-fn check_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
+/// Checks the name of a resource of a container.
+pub(crate) fn check_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
     let problems = names::qualified_name(name);
     if !problems.is_empty() {
         errors.invalid_each(path, name, problems);

@@ -77,15 +77,7 @@ fn check_weight(term: &Node, path: &Path<'_>, errors: &mut Errors) {
 fn check_node_affinity(affinity: &Node, path: &Path<'_>, errors: &mut Errors) {
     let Some(affinity) = affinity.get("nodeAffinity") else { return };
     if let Some(required) = affinity.get(REQUIRED) {
-        let path = path.field(REQUIRED);
-        let path = path.field("nodeSelectorTerms");
-        let terms = required.items_at("nodeSelectorTerms");
-        if terms.is_empty() {
-            errors.required(&path, "must have at least one node selector term");
-        }
-        for (index, term) in terms.iter().enumerate() {
-            check_node_term(term, &path.index(index), errors);
-        }
+        check_node_selector(required, &path.field(REQUIRED), errors);
     }
     for (index, preferred) in affinity.items_at(PREFERRED).iter().enumerate() {
         let path = path.field(PREFERRED);
@@ -94,6 +86,18 @@ fn check_node_affinity(affinity: &Node, path: &Path<'_>, errors: &mut Errors) {
         if let Some(term) = preferred.get("preference") {
             check_node_term(term, &path.field("preference"), errors);
         }
+    }
+}
+
+/// Checks a selector of nodes.
+pub(crate) fn check_node_selector(selector: &Node, path: &Path<'_>, errors: &mut Errors) {
+    let path = path.field("nodeSelectorTerms");
+    let terms = selector.items_at("nodeSelectorTerms");
+    if terms.is_empty() {
+        errors.required(&path, "must have at least one node selector term");
+    }
+    for (index, term) in terms.iter().enumerate() {
+        check_node_term(term, &path.index(index), errors);
     }
 }
 

@@ -1,0 +1,3 @@
+//! The group `batch`: pods that end.
+
+pub mod v1;
