@@ -4,6 +4,8 @@
 //! server never look at a kind's name: they call the methods here, which do what is common to all kinds and then what
 //! the kind's own hook adds. Order on a write: decode, [`Kind::default`], admission, `prepare_*`, `validate*`.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 
 use crate::Struct;
@@ -60,7 +62,7 @@ pub struct Subresource {
 }
 
 /// How the `scale` subresource reads and writes a kind.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ScaleFields {
     /// The desired count.
     pub replicas: &'static str,
@@ -68,6 +70,16 @@ pub struct ScaleFields {
     pub status_replicas: &'static str,
     /// The label selector of the counted objects.
     pub selector: &'static str,
+}
+
+/// How an object changes between the shape in which it is served and the shape in which it is stored. Nothing may get
+/// lost on the way: what one shape cannot say, it carries in annotations.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversion {
+    /// From the shape in which it is stored.
+    pub from_stored: fn(&Struct) -> Struct,
+    /// To that shape.
+    pub to_stored: fn(&Struct) -> Struct,
 }
 
 /// All verbs of a stored kind.
@@ -108,8 +120,10 @@ pub struct Kind {
     pub ty: Type,
     /// Whether objects are stored; otherwise a create is answered and forgotten, and what can be read is made up then.
     pub stored: bool,
-    /// The kind as which objects are stored, if it is another one. It has the same shape: only the envelope differs.
+    /// The kind as which objects are stored, if it is another one.
     pub stored_as: Option<&'static Self>,
+    /// How objects get into the shape of that kind; nothing if it has the same shape, and only the envelope differs.
+    pub conversion: Option<Conversion>,
     /// Fields for field selectors, besides `metadata.name` and `metadata.namespace`.
     pub selectable: &'static [SelectableField],
     /// Their paths, in the same order: what the header of a stored object holds.
@@ -184,6 +198,7 @@ impl Kind {
         ty: &types::META_V1_STATUS,
         stored: true,
         stored_as: None,
+        conversion: None,
         selectable: &[],
         field_paths: &[],
         columns: NAME_AND_AGE,
@@ -212,6 +227,18 @@ impl Kind {
     pub const QUESTION: Self =
         Self { scope: Scope::Cluster, verbs: CREATE_ONLY, stored: false, name_rule: |_| Vec::new(), ..Self::BASE };
 
+    /// An older name of a kind, with its shape and its rules, so that old manifests apply. It has neither short names nor
+    /// categories: a command that names no group means the present one.
+    pub const fn view(
+        present: &'static Self,
+        group: &'static str,
+        version: &'static str,
+        deprecation: &'static str,
+    ) -> Self {
+        let stored_as = Some(present);
+        Self { group, version, stored_as, deprecation, short_names: &[], categories: &[], ..*present }
+    }
+
     /// `apps/v1`, or `v1` for the core group.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
@@ -222,9 +249,34 @@ impl Kind {
         self.stored_as.unwrap_or(self)
     }
 
+    /// The kind whose tables say what shape objects have.
+    pub fn shaped_as(&self) -> &Self {
+        self.stored_as.filter(|_| self.conversion.is_none()).unwrap_or(self)
+    }
+
+    /// An object as it is stored, as this kind serves it.
+    pub fn from_storage(&'static self, mut object: Object) -> Object {
+        if let Some(conversion) = &self.conversion {
+            object.body = (conversion.from_stored)(&object.body);
+        }
+        if self.stored_as.is_some() {
+            object.api_version = self.api_version().into();
+        }
+        object
+    }
+
+    /// An object as this kind serves it, as it is stored.
+    pub fn to_storage(&'static self, object: &Object) -> Object {
+        let body = match &self.conversion {
+            Some(conversion) => (conversion.to_stored)(&object.body),
+            None => object.body.clone(),
+        };
+        Object { api_version: self.storage().api_version().into(), kind: object.kind.clone(), body }
+    }
+
     /// The shape of a list of objects, if there are lists.
     pub fn list_type(&self) -> Option<Type> {
-        let kind = self.stored_as.unwrap_or(self);
+        let kind = self.shaped_as();
         schema::object_type(kind.group, kind.version, &kind.list_kind()).filter(|_| kind.verbs.contains(&"list"))
     }
 
@@ -412,7 +464,19 @@ pub fn in_version(group: &str, version: &str) -> &'static [&'static Kind] {
     &KINDS[start..end]
 }
 
-/// All groups with their versions, in the order of [`KINDS`]; the core group first. The first version is preferred.
+/// Where a version stands among others, the preferred ones first: stable before beta before alpha, late before early.
+fn version_rank(version: &str) -> (u8, Reverse<u32>, Reverse<u32>) {
+    let number = |text: &str| Reverse(text.parse().unwrap_or(0));
+    let rest = version.strip_prefix('v').unwrap_or(version);
+    for (rank, stage) in [(1, "beta"), (2, "alpha")] {
+        if let Some((major, minor)) = rest.split_once(stage) {
+            return (rank, number(major), number(minor));
+        }
+    }
+    (0, number(rest), Reverse(0))
+}
+
+/// All groups with their versions, the core group first. The first version is preferred.
 pub fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut groups: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
     for kind in KINDS {
@@ -424,6 +488,9 @@ pub fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
             }
             _ => groups.push((kind.group, vec![kind.version])),
         }
+    }
+    for (_, versions) in &mut groups {
+        versions.sort_by_key(|version| version_rank(version));
     }
     groups
 }

@@ -114,24 +114,17 @@ pub(crate) fn status_protobuf(json: &[u8]) -> Vec<u8> {
     decoded.map(|decoded| protobuf::encode(&decoded.object)).unwrap_or_default()
 }
 
-/// Decodes a stored object and gives it the envelope under which it is served.
+/// Decodes a stored object and gives it the form in which it is served.
 pub(crate) fn decode(resource: &Resource, stored: &StoredObject) -> Result<Object> {
-    let mut object = stored.to_object(resource.kind.ty).map_err(Status::internal)?;
-    if resource.kind.stored_as.is_some() {
-        object.api_version = resource.kind.api_version().into();
-    }
-    Ok(object)
+    let kind = resource.kind;
+    let object = stored.to_object(kind.storage().ty).map_err(Status::internal)?;
+    Ok(kind.from_storage(object))
 }
 
-/// The bytes to store for an object, in the envelope under which it is stored.
+/// The bytes to store for an object, in the form in which it is stored.
 pub(crate) fn value(kind: &'static Kind, object: &mut Object) -> Bytes {
-    if kind.stored_as.is_none() {
-        return api::stored::value(object);
-    }
-    let served = std::mem::replace(&mut object.api_version, kind.storage().api_version().into());
-    let value = api::stored::value(object);
-    object.api_version = served;
-    value
+    object.set_resource_version(0);
+    if kind.stored_as.is_none() { api::stored::value(object) } else { api::stored::value(&mut kind.to_storage(object)) }
 }
 
 /// The metadata alone.
@@ -154,7 +147,7 @@ pub(crate) fn list(
 ) -> Result<(Body, bool)> {
     if encoding.target == Target::Object && encoding.media != MediaType::Protobuf && !encoding.pretty {
         let size: usize = page.objects.iter().map(|object| object.json().len()).sum();
-        let pieces = Pieces::new(resource, page);
+        let pieces = Pieces::new(resource, converted(resource, page)?);
         return Ok(if size < PIECE {
             (Body::from(pieces.collect::<Vec<_>>().concat()), false)
         } else {
@@ -171,13 +164,28 @@ pub(crate) fn list(
         }
         (Target::PartialMetadata, MediaType::Json | MediaType::Yaml) => partial_list(resource, &page)?,
         (target, MediaType::Protobuf) => protobuf_list(resource, &page, target)?,
-        (Target::Object, _) => Pieces::new(resource, page).collect::<Vec<_>>().concat(),
+        (Target::Object, _) => Pieces::new(resource, converted(resource, page)?).collect::<Vec<_>>().concat(),
     };
     let bytes = finish(bytes, encoding);
     if bytes.len() < PIECE {
         return Ok((Body::from(bytes), false));
     }
     Ok(stream(std::iter::once(Bytes::from(bytes)), gzip))
+}
+
+/// A page whose objects have the shape in which they are served. Where that is the shape in which they are stored,
+/// nothing is decoded.
+fn converted(resource: &Resource, page: Page) -> Result<Page> {
+    if resource.kind.conversion.is_none() {
+        return Ok(page);
+    }
+    let convert = |stored: &StoredObject| -> Result<StoredObject> {
+        let mut object = decode(resource, stored)?;
+        let value = api::stored::value(&mut object);
+        Ok(StoredObject::parse(&value, stored.revision(), &[]).map_err(Status::internal)?)
+    };
+    let objects = page.objects.iter().map(convert).collect::<Result<_>>()?;
+    Ok(Page { objects, ..page })
 }
 
 fn partial_list(resource: &Resource, page: &Page) -> Result<Vec<u8>> {

@@ -8,4 +8,4 @@ pub mod stateful_set;
 
 mod workload;
 
-pub(crate) use workload::{SCALE, check_count_or_percent};
+pub(crate) use workload::{check_count_or_percent, select_by_template};

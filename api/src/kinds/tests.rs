@@ -30,8 +30,8 @@ fn the_table_is_sorted_and_complete() {
 #[test]
 fn every_kind_agrees_with_the_schema() {
     for kind in KINDS {
-        let stored = kind.storage();
-        assert_eq!(Some(kind.ty), schema::object_type(stored.group, stored.version, stored.kind), "{kind:?}");
+        let shape = kind.shaped_as();
+        assert_eq!(Some(kind.ty), schema::object_type(shape.group, shape.version, shape.kind), "{kind:?}");
         assert!(kind.verbs.is_sorted() && kind.subresources.is_sorted_by(|a, b| a.name < b.name), "{kind:?}");
         assert_eq!(kind.verbs.contains(&"list"), kind.list_type().is_some(), "{kind:?}");
         let paths: Vec<&str> = kind.selectable.iter().map(|field| field.path).collect();
@@ -77,7 +77,8 @@ fn an_empty_object_of_every_kind_survives_every_hook() {
 fn versions_and_groups_are_slices_of_the_table() {
     let groups = kind::groups();
     assert_eq!(groups[0], ("", vec!["v1"]));
-    assert!(groups.iter().any(|(group, versions)| *group == "apps" && *versions == ["v1"]));
+    assert!(groups.iter().any(|(group, versions)| *group == "apps" && *versions == ["v1", "v1beta2", "v1beta1"]));
+    assert!(groups.iter().any(|(group, versions)| *group == "autoscaling" && *versions == ["v2", "v1"]));
     assert_eq!(kind::in_version("apps", "v1").len(), 5);
     assert!(kind::in_version("apps", "v2").is_empty());
 }

@@ -34,6 +34,12 @@ const VIEW: &[Rule] = &[
     ),
     ("autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ),
     ("batch", "cronjobs cronjobs/status jobs jobs/status", READ),
+    (
+        "extensions",
+        "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status \
+      networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
+        READ,
+    ),
     ("policy", "poddisruptionbudgets poddisruptionbudgets/status", READ),
     ("networking.k8s.io", "ingresses ingresses/status networkpolicies", READ),
 ];
@@ -58,6 +64,12 @@ const EDIT: &[Rule] = &[
     ),
     ("autoscaling", "horizontalpodautoscalers", WRITE),
     ("batch", "cronjobs jobs", WRITE),
+    (
+        "extensions",
+        "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets \
+      replicasets/scale replicationcontrollers/scale",
+        WRITE,
+    ),
     ("policy", "poddisruptionbudgets", WRITE),
     ("networking.k8s.io", "ingresses networkpolicies", WRITE),
     ("coordination.k8s.io", "leases", ALL),

@@ -19,3 +19,4 @@ mod server_side_apply;
 mod services;
 mod views;
 mod watching;
+mod workload_kinds;

@@ -54,12 +54,6 @@ fn defaults(set: &mut Struct) {
     let spec = set.struct_at("spec");
     spec.set_default("updateStrategy.type", "RollingUpdate");
     spec.set_default("revisionHistoryLimit", 10_i64);
-    common_defaults(set);
-}
-
-/// The defaults on which all versions agree, once the kind of update is settled.
-pub(crate) fn common_defaults(set: &mut Struct) {
-    let spec = set.struct_at("spec");
     if spec.str_at("updateStrategy.type") == "RollingUpdate" {
         spec.set_default("updateStrategy.rollingUpdate.maxUnavailable", 1_i64);
         spec.set_default("updateStrategy.rollingUpdate.maxSurge", 0_i64);
@@ -71,13 +65,13 @@ fn template_generation(set: &Object) -> i64 {
     set.annotation(TEMPLATE_GENERATION).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-pub(crate) fn on_create(set: &mut Object) {
+fn on_create(set: &mut Object) {
     let first = template_generation(set).max(1);
     set.set_annotation(TEMPLATE_GENERATION, &first.to_string());
 }
 
 /// The number of the template grows with the template, and with nothing else.
-pub(crate) fn on_update(new: &mut Object, old: &Object) {
+fn on_update(new: &mut Object, old: &Object) {
     let grown = i64::from(new.at("spec.template") != old.at("spec.template"));
     new.set_annotation(TEMPLATE_GENERATION, &(template_generation(old) + grown).to_string());
 }

@@ -56,14 +56,9 @@ pub static KIND: Kind = Kind {
 };
 
 fn defaults(set: &mut Struct) {
-    set.struct_at("spec").set_default("updateStrategy.type", "RollingUpdate");
-    common_defaults(set);
-    set.struct_at("spec").set_default("revisionHistoryLimit", 10_i64);
-}
-
-/// The defaults on which all versions agree, once the kind of update is settled.
-pub(crate) fn common_defaults(set: &mut Struct) {
     let spec = set.struct_at("spec");
+    spec.set_default("updateStrategy.type", "RollingUpdate");
+    spec.set_default("revisionHistoryLimit", 10_i64);
     spec.set_default("podManagementPolicy", "OrderedReady");
     if spec.str_at("updateStrategy.type") == "RollingUpdate" {
         spec.set_default("updateStrategy.rollingUpdate.partition", 0_i64);

@@ -3,7 +3,7 @@
 use crate::core::v1::{pod_spec::check_not_negative, pod_template};
 use crate::kind::ScaleFields;
 use crate::names;
-use crate::node::{Node, Struct};
+use crate::node::{Map, Node, Struct};
 use crate::object::Object;
 use crate::selector::{self, LabelSelector};
 use crate::table::{Cell, or_none};
@@ -12,6 +12,20 @@ use crate::validation::{Errors, Path};
 /// Scaling by `spec.replicas`.
 pub(crate) const SCALE: ScaleFields =
     ScaleFields { replicas: "spec.replicas", status_replicas: "status.replicas", selector: "spec.selector" };
+
+/// What versions before the present ones took for granted: labels of the template select the pods and mark the object.
+pub(crate) fn select_by_template(object: &mut Struct) {
+    let labels = object.at("spec.template.metadata.labels").and_then(Node::as_map).cloned().unwrap_or_default();
+    if labels.is_empty() {
+        return;
+    }
+    if object.at("spec.selector").is_none() {
+        object.set("spec.selector.matchLabels", labels.clone());
+    }
+    if object.at("metadata.labels").and_then(Node::as_map).is_none_or(Map::is_empty) {
+        object.set("metadata.labels", labels);
+    }
+}
 
 /// Checks `selector`, `template` and the counts of a spec.
 pub(super) fn check(object: &Object, errors: &mut Errors) {

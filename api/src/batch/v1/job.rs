@@ -78,7 +78,12 @@ fn defaults(job: &mut Struct) {
         pattern.set_default("status", "True");
     }
     pod_template::defaults(spec);
-    let labels = spec.at("template.metadata.labels").and_then(Node::as_map).cloned().unwrap_or_default();
+    label_by_template(job);
+}
+
+/// A Job without labels has those of its pods.
+fn label_by_template(job: &mut Struct) {
+    let labels = job.at("spec.template.metadata.labels").and_then(Node::as_map).cloned().unwrap_or_default();
     let unlabelled = job.at("metadata.labels").and_then(Node::as_map).is_none_or(Map::is_empty);
     if unlabelled && !labels.is_empty() {
         job.set("metadata.labels", labels);
@@ -108,6 +113,7 @@ fn generate_selector(job: &mut Object) {
     {
         labels.insert(CONTROLLER_UID, uid);
     }
+    label_by_template(&mut job.body);
 }
 
 fn is_true(job: &Object, kind: &str) -> bool {
