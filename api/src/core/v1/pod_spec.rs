@@ -13,6 +13,8 @@ mod scheduling;
 mod volume;
 
 pub(crate) use defaults::defaults;
+pub(crate) use resources::check_quantities;
+pub(crate) use scheduling::check_tolerations;
 
 /// The largest number of seconds a pod may be active.
 const DEADLINE_MAX: i64 = i32::MAX as i64;
