@@ -36,14 +36,16 @@ pub enum Scope {
 pub enum Generation {
     /// The kind has no generation.
     Untracked,
+    /// It stays 1: what counts of the object never changes.
+    Constant,
     /// A change of `spec`.
     Spec,
     /// A change of `spec` or of annotations, which a Deployment hands down to its ReplicaSets.
     SpecOrAnnotations,
-    /// A change of anything but metadata.
-    Body,
     /// A change of anything but metadata, or of labels.
     Content,
+    /// A change of anything but metadata and status.
+    Body,
 }
 
 /// A subresource, as discovery lists it.
@@ -72,14 +74,14 @@ pub struct ScaleFields {
     pub selector: &'static str,
 }
 
-/// How an object changes between the shape in which it is served and the shape in which it is stored. Nothing may get
-/// lost on the way: what one shape cannot say, it carries in annotations.
+/// How bodies of a kind and of the kind as which it is stored become each other. Nothing may be lost on the way there
+/// and back: an update that changes nothing must find the same bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Conversion {
-    /// From the shape in which it is stored.
-    pub from_stored: fn(&Struct) -> Struct,
-    /// To that shape.
-    pub to_stored: fn(&Struct) -> Struct,
+    /// Makes the stored body.
+    pub to_stored: fn(Struct) -> Struct,
+    /// Makes the body of this kind.
+    pub from_stored: fn(Struct) -> Struct,
 }
 
 /// All verbs of a stored kind.
@@ -122,11 +124,11 @@ pub struct Kind {
     pub stored: bool,
     /// The kind as which objects are stored, if it is another one.
     pub stored_as: Option<&'static Self>,
-    /// How objects get into the shape of that kind; nothing if it has the same shape, and only the envelope differs.
+    /// How the two become each other; without it they have the same shape, and only the envelope differs.
     pub conversion: Option<Conversion>,
     /// Fields for field selectors, besides `metadata.name` and `metadata.namespace`.
     pub selectable: &'static [SelectableField],
-    /// Their paths, in the same order: what the header of a stored object holds.
+    /// Their paths in the stored object, in the same order: what its header holds.
     pub field_paths: &'static [&'static str],
     /// Columns of the Table form.
     pub columns: &'static [Column],
@@ -158,12 +160,16 @@ pub struct Kind {
     pub on_status_update: fn(&mut Object, &Object),
     /// Finds everything wrong with an object.
     pub check: fn(&Object, &mut Errors),
+    /// Finds what is wrong with a new object only, besides `check`.
+    pub check_create: fn(&Object, &mut Errors),
     /// Finds everything wrong with a change, besides `check` of the new object.
     pub check_update: fn(&Object, &Object, &mut Errors),
     /// Finds everything wrong with a change of the status.
     pub check_status_update: fn(&Object, &Object, &mut Errors),
     /// Seconds between a deletion and the end of the object, given the wish of the client; 0 is at once.
     pub grace: fn(&Object, Option<i64>) -> i64,
+    /// Why the object of this name may not be deleted by name; nothing if it may.
+    pub undeletable: fn(&str) -> Option<&'static str>,
     /// Marks an object whose deletion begins.
     pub on_delete: fn(&mut Object),
     /// Whether something other than metadata.finalizers still holds an object whose deletion has begun.
@@ -216,9 +222,11 @@ impl Kind {
         on_update: |_, _| {},
         on_status_update: |_, _| {},
         check: |_, _| {},
+        check_create: |_, _| {},
         check_update: |_, _, _| {},
         check_status_update: |_, _, _| {},
         grace: |_, _| 0,
+        undeletable: |_| None,
         on_delete: |_| {},
         held: |_| false,
     };
@@ -249,34 +257,36 @@ impl Kind {
         self.stored_as.unwrap_or(self)
     }
 
-    /// The kind whose tables say what shape objects have.
-    pub fn shaped_as(&self) -> &Self {
-        self.stored_as.filter(|_| self.conversion.is_none()).unwrap_or(self)
+    /// The kind under whose name the schema has the shape: this one, unless it is a mere view.
+    pub fn shape(&self) -> &Self {
+        if self.conversion.is_some() { self } else { self.stored_as.unwrap_or(self) }
     }
 
-    /// An object as it is stored, as this kind serves it.
-    pub fn from_storage(&'static self, mut object: Object) -> Object {
+    /// An object of this kind as it is stored.
+    pub fn to_stored(&'static self, mut object: Object) -> Object {
         if let Some(conversion) = &self.conversion {
-            object.body = (conversion.from_stored)(&object.body);
+            object.body = (conversion.to_stored)(object.body);
         }
-        if self.stored_as.is_some() {
-            object.api_version = self.api_version().into();
-        }
-        object
+        self.storage().named(object)
     }
 
-    /// An object as this kind serves it, as it is stored.
-    pub fn to_storage(&'static self, object: &Object) -> Object {
-        let body = match &self.conversion {
-            Some(conversion) => (conversion.to_stored)(&object.body),
-            None => object.body.clone(),
-        };
-        Object { api_version: self.storage().api_version().into(), kind: object.kind.clone(), body }
+    /// A stored object as it is served.
+    pub fn from_stored(&self, mut object: Object) -> Object {
+        if let Some(conversion) = &self.conversion {
+            object.body = (conversion.from_stored)(object.body);
+        }
+        self.named(object)
+    }
+
+    fn named(&self, mut object: Object) -> Object {
+        object.api_version = self.api_version().into();
+        object.kind = self.kind.into();
+        object
     }
 
     /// The shape of a list of objects, if there are lists.
     pub fn list_type(&self) -> Option<Type> {
-        let kind = self.shaped_as();
+        let kind = self.shape();
         schema::object_type(kind.group, kind.version, &kind.list_kind()).filter(|_| kind.verbs.contains(&"list"))
     }
 
@@ -321,7 +331,7 @@ impl Kind {
     pub fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
         match subresource {
             "" if self.has_status() => &["status"],
-            "status" => &["spec"],
+            "status" | "approval" => &["spec"],
             _ => &[],
         }
     }
@@ -383,19 +393,21 @@ impl Kind {
 
     fn generation_grows(&self, new: &Object, old: &Object) -> bool {
         match self.generation {
-            Generation::Untracked => false,
+            Generation::Untracked | Generation::Constant => false,
             Generation::Spec => new.at("spec") != old.at("spec"),
             Generation::SpecOrAnnotations => {
                 new.at("spec") != old.at("spec") || new.at("metadata.annotations") != old.at("metadata.annotations")
             }
-            Generation::Body => self.body_differs(new, old),
-            Generation::Content => new.labels() != old.labels() || self.body_differs(new, old),
+            Generation::Content => {
+                let fields = self.ty.fields.iter().filter(|field| field.name != "metadata");
+                new.labels() != old.labels()
+                    || fields.into_iter().any(|field| new.body.get(field.name) != old.body.get(field.name))
+            }
+            Generation::Body => {
+                let mut fields = self.ty.fields.iter().filter(|field| !matches!(field.name, "metadata" | "status"));
+                fields.any(|field| new.body.get(field.name) != old.body.get(field.name))
+            }
         }
-    }
-
-    fn body_differs(&self, new: &Object, old: &Object) -> bool {
-        let mut fields = self.ty.fields.iter().filter(|field| field.name != "metadata");
-        fields.any(|field| new.body.get(field.name) != old.body.get(field.name))
     }
 
     /// Everything wrong with a new object.
@@ -405,6 +417,7 @@ impl Kind {
             meta::check(self, object, &mut errors);
         }
         (self.check)(object, &mut errors);
+        (self.check_create)(object, &mut errors);
         errors
     }
 

@@ -68,7 +68,7 @@ fn node(kind: &FieldKind, entropy: &mut Entropy<'_>, depth: usize) -> Option<Nod
 }
 
 fn object(bytes: &[u8]) -> Object {
-    let kinds: [(&str, &str); 11] = [
+    let kinds: [(&str, &str); 15] = [
         ("v1", "Pod"),
         ("apps/v1", "Deployment"),
         ("v1", "Service"),
@@ -80,6 +80,10 @@ fn object(bytes: &[u8]) -> Object {
         ("batch/v1", "Job"),
         ("policy/v1", "PodDisruptionBudget"),
         ("v1", "PersistentVolume"),
+        ("networking.k8s.io/v1", "Ingress"),
+        ("certificates.k8s.io/v1", "CertificateSigningRequest"),
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"),
+        ("resource.k8s.io/v1", "ResourceSlice"),
     ];
     let mut entropy = Entropy(bytes.iter());
     let (api_version, kind) = kinds[usize::from(entropy.byte()) % kinds.len()];

@@ -114,17 +114,20 @@ pub(crate) fn status_protobuf(json: &[u8]) -> Vec<u8> {
     decoded.map(|decoded| protobuf::encode(&decoded.object)).unwrap_or_default()
 }
 
-/// Decodes a stored object and gives it the form in which it is served.
+/// Decodes a stored object and gives it the envelope under which it is served.
 pub(crate) fn decode(resource: &Resource, stored: &StoredObject) -> Result<Object> {
     let kind = resource.kind;
     let object = stored.to_object(kind.storage().ty).map_err(Status::internal)?;
-    Ok(kind.from_storage(object))
+    Ok(if kind.stored_as.is_some() { kind.from_stored(object) } else { object })
 }
 
-/// The bytes to store for an object, in the form in which it is stored.
+/// The bytes to store for an object, as the kind as which it is stored.
 pub(crate) fn value(kind: &'static Kind, object: &mut Object) -> Bytes {
+    if kind.stored_as.is_none() {
+        return api::stored::value(object);
+    }
     object.set_resource_version(0);
-    if kind.stored_as.is_none() { api::stored::value(object) } else { api::stored::value(&mut kind.to_storage(object)) }
+    api::stored::value(&mut kind.to_stored(object.clone()))
 }
 
 /// The metadata alone.
@@ -145,9 +148,10 @@ pub(crate) fn list(
     show: Show,
     gzip: bool,
 ) -> Result<(Body, bool)> {
-    if encoding.target == Target::Object && encoding.media != MediaType::Protobuf && !encoding.pretty {
+    let as_stored = resource.kind.conversion.is_none();
+    if as_stored && encoding.target == Target::Object && encoding.media != MediaType::Protobuf && !encoding.pretty {
         let size: usize = page.objects.iter().map(|object| object.json().len()).sum();
-        let pieces = Pieces::new(resource, converted(resource, page)?);
+        let pieces = Pieces::new(resource, page);
         return Ok(if size < PIECE {
             (Body::from(pieces.collect::<Vec<_>>().concat()), false)
         } else {
@@ -162,9 +166,9 @@ pub(crate) fn list(
                 page.objects.iter().map(|stored| decode(resource, stored)).collect::<Result<_>>()?;
             table::table(resource.kind, &head, objects, show)
         }
-        (Target::PartialMetadata, MediaType::Json | MediaType::Yaml) => partial_list(resource, &page)?,
         (target, MediaType::Protobuf) => protobuf_list(resource, &page, target)?,
-        (Target::Object, _) => Pieces::new(resource, converted(resource, page)?).collect::<Vec<_>>().concat(),
+        (Target::Object, _) if as_stored => Pieces::new(resource, page).collect::<Vec<_>>().concat(),
+        (target, _) => json_list(resource, &page, target)?,
     };
     let bytes = finish(bytes, encoding);
     if bytes.len() < PIECE {
@@ -173,28 +177,24 @@ pub(crate) fn list(
     Ok(stream(std::iter::once(Bytes::from(bytes)), gzip))
 }
 
-/// A page whose objects have the shape in which they are served. Where that is the shape in which they are stored,
-/// nothing is decoded.
-fn converted(resource: &Resource, page: Page) -> Result<Page> {
-    if resource.kind.conversion.is_none() {
-        return Ok(page);
-    }
-    let convert = |stored: &StoredObject| -> Result<StoredObject> {
-        let mut object = decode(resource, stored)?;
-        let value = api::stored::value(&mut object);
-        Ok(StoredObject::parse(&value, stored.revision(), &[]).map_err(Status::internal)?)
+/// A list of objects that are not sent as they are stored.
+fn json_list(resource: &Resource, page: &Page, target: Target) -> Result<Vec<u8>> {
+    let whole = target == Target::Object;
+    let mut out = if whole {
+        head(&resource.kind.list_kind(), &resource.kind.api_version(), page)
+    } else {
+        head("PartialObjectMetadataList", "meta.k8s.io/v1", page)
     };
-    let objects = page.objects.iter().map(convert).collect::<Result<_>>()?;
-    Ok(Page { objects, ..page })
-}
-
-fn partial_list(resource: &Resource, page: &Page) -> Result<Vec<u8>> {
-    let mut out = head("PartialObjectMetadataList", "meta.k8s.io/v1", page);
     for (at, stored) in page.objects.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        api::json::write_object(&mut out, &partial(decode(resource, stored)?));
+        let object = decode(resource, stored)?;
+        if whole {
+            out.extend_from_slice(&api::json::encode_struct(&object.body));
+        } else {
+            api::json::write_object(&mut out, &partial(object));
+        }
     }
     out.extend_from_slice(b"]}");
     Ok(out)

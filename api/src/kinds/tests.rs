@@ -30,14 +30,14 @@ fn the_table_is_sorted_and_complete() {
 #[test]
 fn every_kind_agrees_with_the_schema() {
     for kind in KINDS {
-        let shape = kind.shaped_as();
+        let shape = kind.shape();
         assert_eq!(Some(kind.ty), schema::object_type(shape.group, shape.version, shape.kind), "{kind:?}");
         assert!(kind.verbs.is_sorted() && kind.subresources.is_sorted_by(|a, b| a.name < b.name), "{kind:?}");
         assert_eq!(kind.verbs.contains(&"list"), kind.list_type().is_some(), "{kind:?}");
         let paths: Vec<&str> = kind.selectable.iter().map(|field| field.path).collect();
         assert_eq!(paths, kind.field_paths, "{kind:?}");
         for path in kind.field_paths {
-            let mut ty = kind.ty;
+            let mut ty = kind.storage().ty;
             for step in path.split('.') {
                 let (_, field) = ty.field(step).unwrap_or_else(|| panic!("{kind:?}: no field {path}"));
                 if let schema::FieldKind::Struct(inner) = field.kind {

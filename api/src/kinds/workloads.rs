@@ -1,6 +1,6 @@
 //! Tables of cases for the kinds around workloads: what they mean, refuse, keep and show.
 
-use super::testing::{defaulted, errors, row, update_errors};
+use super::testing::{defaulted, row, update_errors};
 use crate::kind::Kind;
 use crate::object::Object;
 
@@ -22,15 +22,6 @@ fn check_defaults(table: &[Default<'_>]) {
             None => "nothing".to_owned(),
         };
         assert_eq!(found, *want, "{kind:?} {path}\n{yaml}");
-    }
-}
-
-/// Each row: a kind, an object, what is wrong with it.
-type Mistake<'a> = (&'a Kind, &'a str, &'a [&'a str]);
-
-fn check_mistakes(table: &[Mistake<'_>]) {
-    for (kind, yaml, want) in table {
-        assert_eq!(errors(kind, yaml), *want, "{kind:?}\n{yaml}");
     }
 }
 

@@ -25,6 +25,7 @@ struct Leaf {
 }
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+const AGGREGATOR: &str = "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
 const DURATION: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Duration";
@@ -56,6 +57,7 @@ fn leaf(name: &'static str) -> Leaf {
 fn name_of(ty: Type) -> String {
     match ty.package {
         "meta/v1" => format!("{META}.{}", ty.name),
+        "apiregistration/v1" => format!("{AGGREGATOR}.{}", ty.name),
         package => format!("io.k8s.api.{}.{}", package.replace('/', "."), ty.name),
     }
 }

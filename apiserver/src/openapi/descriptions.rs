@@ -3,9 +3,11 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::api::{
-    apps, authentication, authorization, autoscaling, batch, coordination, core, discovery, policy, rbac,
+    admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates, coordination, core,
+    discovery, events, flowcontrol, networking, node, policy, rbac, resource, scheduling, storage, storagemigration,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
 
@@ -22,6 +24,13 @@ macro_rules! from_roots {
 static ALL: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     let mut generator = SchemaGenerator::default();
     from_roots!(generator:
+        admissionregistration::v1::MutatingAdmissionPolicy,
+        admissionregistration::v1::MutatingAdmissionPolicyBinding,
+        admissionregistration::v1::MutatingWebhookConfiguration,
+        admissionregistration::v1::ValidatingAdmissionPolicy,
+        admissionregistration::v1::ValidatingAdmissionPolicyBinding,
+        admissionregistration::v1::ValidatingWebhookConfiguration,
+        apiregistration::v1::APIService,
         apps::v1::ControllerRevision,
         apps::v1::DaemonSet,
         apps::v1::Deployment,
@@ -39,6 +48,9 @@ static ALL: LazyLock<Map<String, Value>> = LazyLock::new(|| {
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::CronJob,
         batch::v1::Job,
+        certificates::v1::CertificateSigningRequest,
+        certificates::v1::ClusterTrustBundle,
+        certificates::v1::PodCertificateRequest,
         coordination::v1::Lease,
         core::v1::Binding,
         core::v1::ComponentStatus,
@@ -58,12 +70,34 @@ static ALL: LazyLock<Map<String, Value>> = LazyLock::new(|| {
         core::v1::Service,
         core::v1::ServiceAccount,
         discovery::v1::EndpointSlice,
+        events::v1::Event,
+        flowcontrol::v1::FlowSchema,
+        flowcontrol::v1::PriorityLevelConfiguration,
+        networking::v1::IPAddress,
+        networking::v1::Ingress,
+        networking::v1::IngressClass,
+        networking::v1::NetworkPolicy,
+        networking::v1::ServiceCIDR,
+        node::v1::RuntimeClass,
         policy::v1::Eviction,
         policy::v1::PodDisruptionBudget,
         rbac::v1::ClusterRole,
         rbac::v1::ClusterRoleBinding,
         rbac::v1::Role,
         rbac::v1::RoleBinding,
+        resource::v1::DeviceClass,
+        resource::v1::DeviceTaintRule,
+        resource::v1::ResourceClaim,
+        resource::v1::ResourceClaimTemplate,
+        resource::v1::ResourceSlice,
+        scheduling::v1::PriorityClass,
+        storage::v1::CSIDriver,
+        storage::v1::CSINode,
+        storage::v1::CSIStorageCapacity,
+        storage::v1::StorageClass,
+        storage::v1::VolumeAttachment,
+        storage::v1::VolumeAttributesClass,
+        storagemigration::v1::StorageVersionMigration,
         meta::v1::DeleteOptions,
         meta::v1::ListMeta,
         meta::v1::Patch,

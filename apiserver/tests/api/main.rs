@@ -5,6 +5,7 @@
 
 mod access;
 mod bootstrap;
+mod cluster_kinds;
 mod deletion;
 mod encryption_at_rest;
 mod harness;

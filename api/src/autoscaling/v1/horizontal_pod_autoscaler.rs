@@ -25,7 +25,7 @@ pub static KIND: Kind = Kind {
     categories: present::KIND.categories,
     ty: &types::AUTOSCALING_V1_HORIZONTAL_POD_AUTOSCALER,
     conversion: Some(Conversion { from_stored: conversion::from_v2, to_stored: conversion::to_v2 }),
-    row: |autoscaler, now| present::row(&KIND.to_storage(autoscaler), now),
+    row: |autoscaler, now| present::row(&KIND.to_stored(autoscaler.clone()), now),
     defaults: |autoscaler| {
         autoscaler.struct_at("spec").set_default("minReplicas", 1_i64);
     },
@@ -33,7 +33,7 @@ pub static KIND: Kind = Kind {
     on_update: |new, old| keep(&STATUS, new, old),
     on_status_update: |new, old| keep(&WISH, new, old),
     // Everything is checked as it is stored, so the paths in errors are those of version 2.
-    check: |autoscaler, errors| (present::KIND.check)(&KIND.to_storage(autoscaler), errors),
+    check: |autoscaler, errors| (present::KIND.check)(&KIND.to_stored(autoscaler.clone()), errors),
     ..Kind::view(&present::KIND, "autoscaling", "v1", "")
 };
 

@@ -1,7 +1,7 @@
 //! Cases of `apps` in all its versions, and of `extensions`.
 
-use super::super::testing::created;
-use super::{TEMPLATE, check_changes, check_defaults, check_mistakes, check_rows, status_errors};
+use super::super::testing::{check_all, created};
+use super::{TEMPLATE, check_changes, check_defaults, check_rows, status_errors};
 use crate::apps::v1::{controller_revision, daemon_set, stateful_set};
 
 fn set(part: &str) -> String {
@@ -23,7 +23,7 @@ fn stateful_sets_have_upstreams_defaults_and_rules() {
         (kind, &claims, "spec.volumeClaimTemplates.0.status.phase", "Pending"),
         (kind, &claims, "spec.volumeClaimTemplates.0.spec.volumeMode", "Filesystem"),
     ]);
-    check_mistakes(&[
+    check_all(&[
         (kind, &set("serviceName: web"), &[]),
         (
             kind,
@@ -83,7 +83,7 @@ fn daemon_sets_have_upstreams_defaults_and_rules() {
         (kind, &set(""), "spec.updateStrategy.rollingUpdate.maxSurge", "0"),
         (kind, &set(""), "spec.revisionHistoryLimit", "10"),
     ]);
-    check_mistakes(&[
+    check_all(&[
         (kind, &set(""), &[]),
         (
             kind,
@@ -125,7 +125,7 @@ fn daemon_sets_have_upstreams_defaults_and_rules() {
 #[test]
 fn controller_revisions_keep_their_data() {
     let kind = &controller_revision::KIND;
-    check_mistakes(&[
+    check_all(&[
         (kind, "{data: {a: 1}, revision: 1}", &[]),
         (
             kind,

@@ -1,7 +1,7 @@
 //! Cases of `batch/v1`.
 
-use super::super::testing::created;
-use super::{check_defaults, check_mistakes, check_rows, status_errors};
+use super::super::testing::{check_all, created};
+use super::{check_defaults, check_rows, status_errors};
 use crate::batch::v1::{cron_job, job};
 use crate::object::Object;
 
@@ -25,7 +25,7 @@ fn jobs_have_upstreams_defaults_and_rules() {
         (kind, &job_of("podFailurePolicy: {rules: []}"), "spec.podReplacementPolicy", "Failed"),
         (kind, &job_of("backoffLimitPerIndex: 1"), "spec.backoffLimit", "2147483647"),
     ]);
-    check_mistakes(&[
+    check_all(&[
         (kind, &job_of(""), &[]),
         (
             kind,
@@ -158,7 +158,7 @@ fn cron_jobs_have_upstreams_defaults_and_rules() {
         (kind, &hourly, "spec.jobTemplate.spec.template.spec.dnsPolicy", "ClusterFirst"),
     ]);
     let long = "x".repeat(53);
-    check_mistakes(&[
+    check_all(&[
         (kind, &of("schedule: '*/5 * * * *', timeZone: Europe/Berlin"), &[]),
         (kind, &of("schedule: '0 0 * * *', timeZone: Etc/UTC"), &[]),
         (

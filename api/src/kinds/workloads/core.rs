@@ -1,7 +1,7 @@
 //! Cases of `core/v1`.
 
-use super::super::testing::created;
-use super::{TEMPLATE, check_changes, check_defaults, check_mistakes, check_rows, status_errors};
+use super::super::testing::{check_all, created};
+use super::{TEMPLATE, check_changes, check_defaults, check_rows, status_errors};
 use crate::core::v1::{
     component_status, limit_range, persistent_volume, persistent_volume_claim, pod_template, replication_controller,
     resource_quota,
@@ -18,7 +18,7 @@ fn limits_have_upstreams_defaults_and_rules() {
         (limits, container, "spec.limits.0.defaultRequest.memory", "64Mi"),
         (limits, "spec: {limits: [{type: Pod, max: {cpu: 2}}]}", "spec.limits.0.default", "nothing"),
     ]);
-    check_mistakes(&[
+    check_all(&[
         (limits, container, &[]),
         (limits, "spec: {limits: [{type: PersistentVolumeClaim, max: {storage: 2Gi}}]}", &[]),
         (
@@ -55,7 +55,7 @@ fn limits_have_upstreams_defaults_and_rules() {
 #[test]
 fn quotas_have_upstreams_rules() {
     let quota = &resource_quota::KIND;
-    check_mistakes(&[
+    check_all(&[
         (quota, "spec: {hard: {pods: 10, requests.cpu: 4, count/jobs.batch: 3, gpu.example.com/a: 1}}", &[]),
         (
             quota,
@@ -110,7 +110,7 @@ fn volumes_have_upstreams_defaults_and_rules() {
         (volume, good, "spec.hostPath.type", ""),
         (volume, good, "status.phase", "Pending"),
     ]);
-    check_mistakes(&[
+    check_all(&[
         (volume, good, &[]),
         (
             volume,
@@ -164,7 +164,7 @@ fn claims_have_upstreams_defaults_and_rules() {
         (claim, good, "status.phase", "Pending"),
         (claim, good, "spec.storageClassName", "nothing"),
     ]);
-    check_mistakes(&[
+    check_all(&[
         (claim, good, &[]),
         (
             claim,
@@ -229,7 +229,7 @@ fn replication_controllers_and_templates_have_upstreams_defaults_and_rules() {
         (controller, &good, "spec.template.spec.restartPolicy", "Always"),
         (template, &format!("template: {TEMPLATE}"), "template.spec.dnsPolicy", "ClusterFirst"),
     ]);
-    check_mistakes(&[
+    check_all(&[
         (controller, &good, &[]),
         (controller, "spec: {}", &["spec.selector: Required value", "spec.template: Required value"]),
         (

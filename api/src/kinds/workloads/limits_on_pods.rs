@@ -1,14 +1,14 @@
 //! Cases of `policy/v1` and `autoscaling/v2`.
 
-use super::super::testing::created;
-use super::{check_defaults, check_mistakes, check_rows, status_errors};
+use super::super::testing::{check_all, created};
+use super::{check_defaults, check_rows, status_errors};
 use crate::autoscaling::v2::horizontal_pod_autoscaler;
 use crate::policy::v1::pod_disruption_budget;
 
 #[test]
 fn disruption_budgets_have_upstreams_rules() {
     let kind = &pod_disruption_budget::KIND;
-    check_mistakes(&[
+    check_all(&[
         (kind, "spec: {minAvailable: 50%, selector: {matchLabels: {app: web}}}", &[]),
         (
             kind,
@@ -50,7 +50,7 @@ fn autoscalers_have_upstreams_defaults_and_rules() {
         (kind, &fast, "spec.behavior.scaleDown.policies.0.value", "100"),
         (kind, &fast, "spec.behavior.scaleDown.stabilizationWindowSeconds", "nothing"),
     ]);
-    check_mistakes(&[
+    check_all(&[
         (kind, &fast, &[]),
         (
             kind,

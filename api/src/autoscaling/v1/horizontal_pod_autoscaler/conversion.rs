@@ -14,7 +14,8 @@ const SPEC: [&str; 2] = ["minReplicas", "maxReplicas"];
 /// The fields of a status that both versions have.
 const STATUS: [&str; 4] = ["observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas"];
 
-pub(super) fn from_v2(stored: &Struct) -> Struct {
+pub(super) fn from_v2(stored: Struct) -> Struct {
+    let stored = &stored;
     let mut out = Struct::new(&types::AUTOSCALING_V1_HORIZONTAL_POD_AUTOSCALER);
     copy_field(&mut out, stored, "metadata");
     copy_part(&mut out, stored, "spec", &SPEC);
@@ -44,7 +45,8 @@ pub(super) fn from_v2(stored: &Struct) -> Struct {
     out
 }
 
-pub(super) fn to_v2(served: &Struct) -> Struct {
+pub(super) fn to_v2(served: Struct) -> Struct {
+    let served = &served;
     let mut out = Struct::new(&types::AUTOSCALING_V2_HORIZONTAL_POD_AUTOSCALER);
     copy_field(&mut out, served, "metadata");
     // An annotation that cannot be read says nothing; upstream does not mind either.

@@ -31,7 +31,7 @@ fn stored() -> Object {
 #[test]
 fn nothing_is_lost_between_the_versions() {
     let stored = stored();
-    let served = KIND.from_storage(stored.clone());
+    let served = KIND.from_stored(stored.clone());
     assert_eq!(&*served.api_version, "autoscaling/v1");
     assert_eq!(served.body.i64_at("spec.targetCPUUtilizationPercentage"), Some(60));
     assert_eq!(served.body.i64_at("status.currentCPUUtilizationPercentage"), Some(10));
@@ -42,7 +42,7 @@ fn nothing_is_lost_between_the_versions() {
     assert_eq!(metrics[0]["resource"]["targetAverageValue"], "64Mi");
     assert_eq!(metrics[2]["object"]["target"]["name"], "queue");
     assert!(served.annotation(BEHAVIOR).unwrap().contains("\"StabilizationWindowSeconds\":60"));
-    assert_eq!(KIND.to_storage(&served).body, stored.body);
+    assert_eq!(KIND.to_stored(served.clone()).body, stored.body);
 }
 
 #[test]
@@ -52,18 +52,18 @@ fn an_autoscaler_of_version_1_is_one_of_version_2() {
         "spec: {maxReplicas: 3, targetCPUUtilizationPercentage: 50, scaleTargetRef: {kind: Deployment, name: web}}",
     );
     assert_eq!(served.body.i64_at("spec.minReplicas"), Some(1));
-    let stored = KIND.to_storage(&served);
+    let stored = KIND.to_stored(served.clone());
     assert_eq!(stored.body.i64_at("spec.metrics.0.resource.target.averageUtilization"), Some(50));
     assert!(present::KIND.validate(&stored).is_empty());
-    let silent = KIND.to_storage(&written(&KIND, "spec: {maxReplicas: 3}"));
+    let silent = KIND.to_stored(written(&KIND, "spec: {maxReplicas: 3}"));
     assert_eq!(silent.body.i64_at("spec.metrics.0.resource.target.averageUtilization"), Some(80));
-    let broken = KIND.to_storage(&written(&KIND, &format!("metadata: {{annotations: {{{METRICS}: '['}}}}")));
+    let broken = KIND.to_stored(written(&KIND, &format!("metadata: {{annotations: {{{METRICS}: '['}}}}")));
     assert_eq!((broken.body.items_at("spec.metrics").len(), broken.annotations()), (1, None));
 }
 
 #[test]
 fn each_half_keeps_the_annotations_of_the_other() {
-    let old = KIND.from_storage(stored());
+    let old = KIND.from_stored(stored());
     let mut new = written(&KIND, "spec: {maxReplicas: 4, scaleTargetRef: {kind: Deployment, name: web}}");
     KIND.prepare_for_update(&mut new, &old);
     assert_eq!(new.annotation(CONDITIONS), old.annotation(CONDITIONS), "a client does not write the status");
@@ -87,6 +87,6 @@ fn mistakes_are_told_as_version_2_tells_them() {
     );
     let good = "spec: {maxReplicas: 1, scaleTargetRef: {kind: Deployment, name: web}}";
     assert!(update_errors(&KIND, good, &good.replace("maxReplicas: 1", "maxReplicas: 2")).is_empty());
-    let row = KIND.table_row(&KIND.from_storage(stored()), now()).cells;
+    let row = KIND.table_row(&KIND.from_stored(stored()), now()).cells;
     assert_eq!(row[2].to_string(), "cpu: 10%/60%, memory: <unknown>/64Mi + 4 more...");
 }

@@ -21,9 +21,7 @@ pub(super) fn check(spec: &Struct, _metadata: Option<&Struct>, path: &Path<'_>, 
             check_pod_affinity(affinity.get(field), &path.field(field), errors);
         }
     }
-    for (index, toleration) in spec.items_at("tolerations").iter().enumerate() {
-        check_toleration(toleration, &path.field("tolerations").index(index), errors);
-    }
+    check_tolerations(spec.items_at("tolerations"), &path.field("tolerations"), errors);
     check_spreading(spec.items_at("topologySpreadConstraints"), &path.field("topologySpreadConstraints"), errors);
     let mut gates: Vec<&str> = Vec::new();
     for (index, gate) in spec.items_at("schedulingGates").iter().enumerate() {
@@ -34,6 +32,13 @@ pub(super) fn check(spec: &Struct, _metadata: Option<&Struct>, path: &Path<'_>, 
             errors.duplicate(&path.index(index), name);
         }
         gates.push(name);
+    }
+}
+
+/// Checks tolerations of taints.
+pub(crate) fn check_tolerations(tolerations: &[Node], path: &Path<'_>, errors: &mut Errors) {
+    for (index, toleration) in tolerations.iter().enumerate() {
+        check_toleration(toleration, &path.index(index), errors);
     }
 }
 
