@@ -9,6 +9,7 @@ use api::{Object, kind::Kind};
 
 use crate::{config::Config, error::Result, storage::Storage, user::UserInfo};
 
+pub(crate) mod certificates;
 pub(crate) mod default_toleration_seconds;
 pub(crate) mod namespace_lifecycle;
 pub(crate) mod node_restriction;
@@ -64,11 +65,13 @@ pub(crate) async fn mutate(change: &Change<'_>, object: &mut Object) -> Result<(
     service_account::admit(change, object).await?;
     node_restriction::admit(change, Some(object))?;
     default_toleration_seconds::admit(change, object);
+    certificates::mutate(change, object);
     service_address::admit(change, object)
 }
 
 /// Plugins that look at the object as it is about to be stored.
 pub(crate) async fn validate(change: &Change<'_>, object: &Object) -> Result<()> {
+    certificates::validate(change, object)?;
     role_escalation::admit(change, object).await
 }
 

@@ -17,6 +17,8 @@ use crate::{
     user::Fence,
 };
 
+mod defaults;
+mod flow_control;
 mod masters;
 mod policy;
 mod writer;
@@ -68,7 +70,10 @@ async fn ensure(writer: &Writer, server: &Server) -> bool {
     objects.extend(service(server));
     objects.push(policy::authentication_reader());
     objects.extend(client_authority(server));
-    all(writer, objects).await
+    let defaults = defaults::objects(server);
+    let created = join_all(defaults.into_iter().map(|object| writer.create(object)));
+    let (written, created) = tokio::join!(all(writer, objects), created);
+    written && created.into_iter().all(|created| created)
 }
 
 /// Writes all at once, so that they share the store's batches.

@@ -328,15 +328,21 @@ mod tests {
         assert_eq!(
             names,
             [
+                "controllerrevisions",
+                "daemonsets",
+                "daemonsets/status",
                 "deployments",
                 "deployments/scale",
                 "deployments/status",
                 "replicasets",
                 "replicasets/scale",
-                "replicasets/status"
+                "replicasets/status",
+                "statefulsets",
+                "statefulsets/scale",
+                "statefulsets/status"
             ]
         );
-        assert_eq!(list["resources"][1]["group"], "autoscaling");
+        assert_eq!(list["resources"][4]["group"], "autoscaling");
         assert!(kind::KINDS.iter().all(|kind| !kind.verbs.is_empty()));
     }
 }

@@ -116,22 +116,18 @@ pub(crate) fn status_protobuf(json: &[u8]) -> Vec<u8> {
 
 /// Decodes a stored object and gives it the envelope under which it is served.
 pub(crate) fn decode(resource: &Resource, stored: &StoredObject) -> Result<Object> {
-    let mut object = stored.to_object(resource.kind.ty).map_err(Status::internal)?;
-    if resource.kind.stored_as.is_some() {
-        object.api_version = resource.kind.api_version().into();
-    }
-    Ok(object)
+    let kind = resource.kind;
+    let object = stored.to_object(kind.storage().ty).map_err(Status::internal)?;
+    Ok(if kind.stored_as.is_some() { kind.from_stored(object) } else { object })
 }
 
-/// The bytes to store for an object, in the envelope under which it is stored.
+/// The bytes to store for an object, as the kind as which it is stored.
 pub(crate) fn value(kind: &'static Kind, object: &mut Object) -> Bytes {
     if kind.stored_as.is_none() {
         return api::stored::value(object);
     }
-    let served = std::mem::replace(&mut object.api_version, kind.storage().api_version().into());
-    let value = api::stored::value(object);
-    object.api_version = served;
-    value
+    object.set_resource_version(0);
+    api::stored::value(&mut kind.to_stored(object.clone()))
 }
 
 /// The metadata alone.
@@ -152,7 +148,8 @@ pub(crate) fn list(
     show: Show,
     gzip: bool,
 ) -> Result<(Body, bool)> {
-    if encoding.target == Target::Object && encoding.media != MediaType::Protobuf && !encoding.pretty {
+    let as_stored = resource.kind.conversion.is_none();
+    if as_stored && encoding.target == Target::Object && encoding.media != MediaType::Protobuf && !encoding.pretty {
         let size: usize = page.objects.iter().map(|object| object.json().len()).sum();
         let pieces = Pieces::new(resource, page);
         return Ok(if size < PIECE {
@@ -169,9 +166,9 @@ pub(crate) fn list(
                 page.objects.iter().map(|stored| decode(resource, stored)).collect::<Result<_>>()?;
             table::table(resource.kind, &head, objects, show)
         }
-        (Target::PartialMetadata, MediaType::Json | MediaType::Yaml) => partial_list(resource, &page)?,
         (target, MediaType::Protobuf) => protobuf_list(resource, &page, target)?,
-        (Target::Object, _) => Pieces::new(resource, page).collect::<Vec<_>>().concat(),
+        (Target::Object, _) if as_stored => Pieces::new(resource, page).collect::<Vec<_>>().concat(),
+        (target, _) => json_list(resource, &page, target)?,
     };
     let bytes = finish(bytes, encoding);
     if bytes.len() < PIECE {
@@ -180,13 +177,24 @@ pub(crate) fn list(
     Ok(stream(std::iter::once(Bytes::from(bytes)), gzip))
 }
 
-fn partial_list(resource: &Resource, page: &Page) -> Result<Vec<u8>> {
-    let mut out = head("PartialObjectMetadataList", "meta.k8s.io/v1", page);
+/// A list of objects that are not sent as they are stored.
+fn json_list(resource: &Resource, page: &Page, target: Target) -> Result<Vec<u8>> {
+    let whole = target == Target::Object;
+    let mut out = if whole {
+        head(&resource.kind.list_kind(), &resource.kind.api_version(), page)
+    } else {
+        head("PartialObjectMetadataList", "meta.k8s.io/v1", page)
+    };
     for (at, stored) in page.objects.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        api::json::write_object(&mut out, &partial(decode(resource, stored)?));
+        let object = decode(resource, stored)?;
+        if whole {
+            out.extend_from_slice(&api::json::encode_struct(&object.body));
+        } else {
+            api::json::write_object(&mut out, &partial(object));
+        }
     }
     out.extend_from_slice(b"]}");
     Ok(out)

@@ -16,6 +16,7 @@ mod bootstrap;
 mod cidr;
 mod claims;
 mod compaction;
+mod component_statuses;
 mod config;
 mod dialer;
 mod discovery;

@@ -1,6 +1,6 @@
 //! What the server itself sets on an object before it is stored, and whether the result may be stored.
 
-use api::{Object, status::Status, validation::Errors};
+use api::{Object, certificates::v1::certificate_signing_request, status::Status, validation::Errors};
 use jiff::Timestamp;
 
 use crate::{error::Result, pipeline::Call, random};
@@ -44,6 +44,7 @@ pub(crate) fn update(call: &Call, object: &mut Object, old: &Object) {
     match call.info.subresource.as_str() {
         "" | "scale" => call.resource.kind.prepare_for_update(object, old),
         "status" => call.resource.kind.prepare_for_status_update(object, old),
+        "approval" => certificate_signing_request::prepare_for_approval(object, old),
         _ => {}
     }
 }
@@ -55,6 +56,7 @@ pub(crate) fn validate(call: &Call, object: &Object, old: Option<&Object>) -> Re
         (None, _) => kind.validate(object),
         (Some(old), "" | "scale") => kind.validate_update(object, old),
         (Some(old), "status") => kind.validate_status_update(object, old),
+        (Some(old), "approval") => certificate_signing_request::validate_approval(object, old),
         _ => Errors::default(),
     };
     if errors.is_empty() {

@@ -64,34 +64,34 @@ impl Resource {
     }
 }
 
-/// All resources, by group and plural name.
-pub(crate) struct Resources(BTreeMap<&'static str, BTreeMap<&'static str, Arc<Resource>>>);
+/// All resources by group and plural name, each in its versions.
+pub(crate) struct Resources(BTreeMap<&'static str, BTreeMap<&'static str, Vec<Arc<Resource>>>>);
 
 impl Default for Resources {
     fn default() -> Self {
         let mut resources = Self(BTreeMap::new());
         for kind in KINDS {
             let group = resources.0.entry(kind.group).or_default();
-            group.insert(kind.plural, Arc::new(Resource::new(kind)));
+            group.entry(kind.plural).or_default().push(Arc::new(Resource::new(kind)));
         }
         resources
     }
 }
 
 impl Resources {
-    /// The resource of this group and plural name, whatever the version.
+    /// The resource of this group and plural name in the version in which it is stored.
     pub(crate) fn get(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.0.get(group)?.get(plural)
+        self.0.get(group)?.get(plural)?.iter().find(|resource| resource.kind.stored_as.is_none())
     }
 
     /// The resource that is served under this group, version and plural name.
     pub(crate) fn served(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.get(group, plural).filter(|resource| resource.kind.version == version)
+        self.0.get(group)?.get(plural)?.iter().find(|resource| resource.kind.version == version)
     }
 
     /// Every resource.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.0.values().flat_map(BTreeMap::values)
+        self.0.values().flat_map(BTreeMap::values).flatten()
     }
 }
 
@@ -106,6 +106,12 @@ mod tests {
         assert_eq!(key("", "pods", "a", "b"), "/registry/pods/a/b");
         assert_eq!(key("", "namespaces", "", "a"), "/registry/namespaces/a");
         assert_eq!(key("apps", "deployments", "a", "b"), "/registry/apps/deployments/a/b");
+        assert_eq!(key("autoscaling", "horizontalpodautoscalers", "a", "b"), {
+            "/registry/autoscaling/horizontalpodautoscalers/a/b"
+        });
+        for (group, version, plural) in [("apps", "v1beta1", "deployments"), ("extensions", "v1beta1", "deployments")] {
+            assert_eq!(resources.served(group, version, plural).unwrap().root, "/registry/apps/deployments/");
+        }
         assert!(resources.served("apps", "v2", "deployments").is_none());
     }
 }

@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     body::{self, Expected},
-    discovery,
+    component_statuses, discovery,
     error::Result,
     health, openapi,
     options::{FieldValidation, WriteOptions},
@@ -48,6 +48,8 @@ pub(crate) async fn serve(call: &Call, body: Body) -> Result<Response> {
     }
     match call.info.verb {
         "create" if !kind.stored => reviews::create(call, body).await,
+        "get" if !kind.stored => component_statuses::get(call),
+        "list" if !kind.stored => component_statuses::list(call),
         "create" => create::create(call, body).await,
         "get" => get::get(call).await,
         "list" => list::list(call).await,

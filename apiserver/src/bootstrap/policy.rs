@@ -34,8 +34,15 @@ const VIEW: &[Rule] = &[
     ),
     ("autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ),
     ("batch", "cronjobs cronjobs/status jobs jobs/status", READ),
+    (
+        "extensions",
+        "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status \
+      networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
+        READ,
+    ),
     ("policy", "poddisruptionbudgets poddisruptionbudgets/status", READ),
     ("networking.k8s.io", "ingresses ingresses/status networkpolicies", READ),
+    ("resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates", READ),
 ];
 
 const EDIT: &[Rule] = &[
@@ -58,8 +65,15 @@ const EDIT: &[Rule] = &[
     ),
     ("autoscaling", "horizontalpodautoscalers", WRITE),
     ("batch", "cronjobs jobs", WRITE),
+    (
+        "extensions",
+        "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets \
+      replicasets/scale replicationcontrollers/scale",
+        WRITE,
+    ),
     ("policy", "poddisruptionbudgets", WRITE),
     ("networking.k8s.io", "ingresses networkpolicies", WRITE),
+    ("resource.k8s.io", "resourceclaims resourceclaimtemplates", WRITE),
     ("coordination.k8s.io", "leases", ALL),
 ];
 
@@ -82,8 +96,9 @@ const SCHEDULER: &[Rule] = &[
     ("core", "pods/status", "patch update"),
     ("apps", "replicasets statefulsets", READ),
     ("policy", "poddisruptionbudgets", READ),
-    ("storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses", READ),
-    ("resource.k8s.io", "deviceclasses resourceclaims resourceslices", READ),
+    ("storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses volumeattachments", READ),
+    ("resource.k8s.io", "deviceclasses devicetaintrules resourceclaims resourceslices", READ),
+    ("resource.k8s.io", "resourceclaims/status", "patch update"),
 ];
 
 /// What all controllers together do; they run as one identity inside the masters.
@@ -112,7 +127,6 @@ const NODE: &[Rule] = &[
     ("core", "nodes", "create get list watch"),
     ("core", "nodes/status", "patch update"),
     ("core", "nodes", "patch update"),
-    ("core", "events", "create patch update"),
     ("core", "pods", "create delete get list watch"),
     ("core", "pods/status", "patch update"),
     ("core", "pods/eviction", "create"),
@@ -121,7 +135,30 @@ const NODE: &[Rule] = &[
     ("core", "serviceaccounts/token", "create"),
     ("coordination.k8s.io", "leases", "create delete get patch update"),
     ("discovery.k8s.io", "endpointslices", READ),
+    ("core events.k8s.io", "events", "create patch update"),
     ("certificates.k8s.io", "certificatesigningrequests", "create get list watch"),
+    ("certificates.k8s.io", "clustertrustbundles", READ),
+    ("certificates.k8s.io", "podcertificaterequests", "create get list watch"),
+    ("node.k8s.io", "runtimeclasses", READ),
+    ("storage.k8s.io", "csidrivers", READ),
+    ("storage.k8s.io", "csinodes", "create delete get patch update"),
+    ("storage.k8s.io", "volumeattachments", "get"),
+    ("resource.k8s.io", "resourceclaims", "get"),
+    ("resource.k8s.io", "resourceslices", "create delete deletecollection get list patch update watch"),
+];
+
+const NODE_BOOTSTRAPPER: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests", "create get list watch")];
+
+const TRUST_BUNDLE_DISCOVERY: &[Rule] = &[("certificates.k8s.io", "clustertrustbundles", READ)];
+
+const VOLUME_SCHEDULER: &[Rule] =
+    &[("core", "persistentvolumes", "get list patch update watch"), ("storage.k8s.io", "storageclasses", READ)];
+
+const VOLUME_PROVISIONER: &[Rule] = &[
+    ("core", "persistentvolumes", "create delete get list watch"),
+    ("core", "persistentvolumeclaims", "get list update watch"),
+    ("storage.k8s.io", "storageclasses", READ),
+    ("core", "events", "watch create update patch"),
 ];
 
 const NODE_PROXIER: &[Rule] = &[
@@ -129,6 +166,7 @@ const NODE_PROXIER: &[Rule] = &[
     ("core", "nodes", READ),
     ("core events.k8s.io", "events", "create patch update"),
     ("discovery.k8s.io", "endpointslices", "list watch"),
+    ("networking.k8s.io", "servicecidrs", "list watch"),
 ];
 
 const AUTH_DELEGATOR: &[Rule] =
@@ -163,6 +201,10 @@ const ROLES: &[Role] = &[
     Role("system:kubelet-api-admin", &[KUBELET_API], ""),
     Role("system:node", &[NODE], ""),
     Role("system:node-proxier", &[NODE_PROXIER], ""),
+    Role("system:node-bootstrapper", &[NODE_BOOTSTRAPPER], ""),
+    Role("system:cluster-trust-bundle-discovery", &[TRUST_BUNDLE_DISCOVERY], ""),
+    Role("system:volume-scheduler", &[VOLUME_SCHEDULER], ""),
+    Role("system:persistent-volume-provisioner", &[VOLUME_PROVISIONER], ""),
 ];
 
 /// The ClusterRole's name, and the user or group it is bound to.
@@ -173,7 +215,9 @@ const BINDINGS: &[(&str, &str, &str)] = &[
     ("system:public-info-viewer", "Group", "system:authenticated system:unauthenticated"),
     ("system:monitoring", "Group", "system:monitoring"),
     ("system:service-account-issuer-discovery", "Group", "system:serviceaccounts"),
+    ("system:cluster-trust-bundle-discovery", "Group", "system:serviceaccounts"),
     ("system:kube-scheduler", "User", "system:kube-scheduler"),
+    ("system:volume-scheduler", "User", "system:kube-scheduler"),
     ("system:kube-controller-manager", "User", "system:kube-controller-manager"),
     ("system:node-proxier", "User", "system:kube-proxy"),
 ];

@@ -25,6 +25,7 @@ struct Leaf {
 }
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+const AGGREGATOR: &str = "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
 const DURATION: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Duration";
@@ -56,6 +57,7 @@ fn leaf(name: &'static str) -> Leaf {
 fn name_of(ty: Type) -> String {
     match ty.package {
         "meta/v1" => format!("{META}.{}", ty.name),
+        "apiregistration/v1" => format!("{AGGREGATOR}.{}", ty.name),
         package => format!("io.k8s.api.{}.{}", package.replace('/', "."), ty.name),
     }
 }
@@ -251,7 +253,7 @@ static GROUP_VERSION_KINDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(||
     };
     for kind in KINDS {
         add(kind.group, kind.version, kind.kind, Some(kind.ty));
-        if kind.stored {
+        if kind.list_type().is_some() {
             add(kind.group, kind.version, &kind.list_kind(), kind.list_type());
         }
         for shared in ["DeleteOptions", "WatchEvent"] {

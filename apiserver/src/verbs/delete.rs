@@ -27,6 +27,9 @@ pub(crate) enum Deleted {
 }
 
 pub(super) async fn delete(call: &Call, body: Body) -> Result<Response> {
+    if let Some(why) = (call.resource.kind.undeletable)(&call.info.name) {
+        return Err(Status::forbidden(call.resource.kind.resource(), &call.info.name, why).into());
+    }
     let options = options(call, body).await?;
     match one(call, &call.info.name, &options).await? {
         Deleted::Pending(object) => Ok(call.answer(StatusCode::OK, object)),

@@ -5,6 +5,7 @@
 
 mod access;
 mod bootstrap;
+mod cluster_kinds;
 mod deletion;
 mod encryption_at_rest;
 mod harness;
@@ -19,3 +20,4 @@ mod server_side_apply;
 mod services;
 mod views;
 mod watching;
+mod workload_kinds;
