@@ -9,6 +9,7 @@
 //! their writes by the extension [`Fence`]; no client over the network can set either.
 
 mod admission;
+mod answer;
 mod authentication;
 mod authorization;
 mod body;
@@ -17,6 +18,7 @@ mod cidr;
 mod claims;
 mod compaction;
 mod config;
+mod deadline;
 mod dialer;
 mod discovery;
 mod encode;
@@ -34,6 +36,7 @@ mod random;
 mod request_info;
 mod resource;
 mod reviews;
+mod route;
 mod serve;
 mod server;
 mod storage;
@@ -42,6 +45,7 @@ mod table;
 mod user;
 mod verbs;
 mod version;
+mod warnings;
 mod watch;
 
 pub use cidr::{BadCidr, Cidr};

@@ -169,8 +169,31 @@ impl Storage {
         self.load_keys()
     }
 
+    /// Proposes a change, or only finds out what would become of it.
+    pub(crate) async fn commit_or_rehearse(&self, commit: Commit<'_>, dry_run: bool) -> Result<Committed> {
+        if dry_run { self.rehearse(&commit).await } else { self.commit(commit).await }
+    }
+
+    /// What would become of a change; the revision is the one the object has already.
+    async fn rehearse(&self, commit: &Commit<'_>) -> Result<Committed> {
+        self.barrier().await?;
+        let view = self.view();
+        let present = view.get(commit.key.as_bytes()).map_or(0, |row| row.mod_revision);
+        let expected = match commit.expected {
+            Expected::Absent => 0,
+            Expected::Revision(revision) => revision,
+        };
+        Ok(if present != expected {
+            Committed::Changed
+        } else if commit.claim.iter().any(|claim| view.get(claim.as_bytes()).is_some()) {
+            Committed::Claimed
+        } else {
+            Committed::Done(present)
+        })
+    }
+
     /// Proposes a change.
-    pub(crate) async fn commit(&self, commit: Commit<'_>) -> Result<Committed> {
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed> {
         let key = Bytes::copy_from_slice(commit.key.as_bytes());
         let mut compare = vec![match commit.expected {
             Expected::Absent => absent(commit.key),
