@@ -161,8 +161,7 @@ mod tests {
         assert_eq!(report(&checks, names(&[])), (false, failed.to_owned()));
         let excluded = "[+]ping ok\n[+]etcd excluded: ok\n[+]shutdown ok\n";
         assert_eq!(report(&checks, names(&["etcd"])), (true, excluded.to_owned()));
-        let unknown =
-            format!("{excluded}warn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n");
+        let unknown = format!("{excluded}warn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n");
         assert_eq!(report(&checks, names(&["b", "etcd", "a"])), (true, unknown));
     }
 }

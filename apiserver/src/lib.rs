@@ -9,6 +9,7 @@
 //! their writes by the extension [`Fence`]; no client over the network can set either.
 
 mod admission;
+mod amounts;
 mod answer;
 mod authentication;
 mod authorization;
@@ -32,6 +33,7 @@ mod options;
 mod ownership;
 mod pipeline;
 mod prepare;
+mod quota;
 mod random;
 mod request_info;
 mod resource;

@@ -319,7 +319,10 @@ fn unsupported_match(value: String) -> Error {
 
 fn number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
     value.parse().map_err(|_| {
-        Status::bad_request(format!("{key}: Invalid value: \"{value}\": strconv.ParseInt: parsing \"{value}\": invalid syntax")).into()
+        Status::bad_request(format!(
+            "{key}: Invalid value: \"{value}\": strconv.ParseInt: parsing \"{value}\": invalid syntax"
+        ))
+        .into()
     })
 }
 

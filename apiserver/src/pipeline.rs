@@ -14,7 +14,7 @@ use http::{HeaderValue, Request, StatusCode, header, request::Parts};
 use tokio::time::timeout;
 
 use crate::{
-    admission::{self, Change, Operation},
+    admission::{self, Change, Operation, resource_quota},
     answer,
     authentication::{self, impersonation},
     authorization::Attributes,
@@ -113,6 +113,7 @@ impl Call {
             name,
             operation,
             old,
+            warnings: &self.warnings,
         }
     }
 
@@ -260,7 +261,9 @@ pub(crate) async fn write(
         match attempt {
             Ok(Attempt::Written(written)) => return Ok(written),
             // A name that is taken stays taken. An address that was picked and is taken by now is picked anew.
-            Ok(Attempt::Overtaken(error)) if round >= ATTEMPTS || (presence == Presence::Absent && is_taken(&error)) => {
+            Ok(Attempt::Overtaken(error))
+                if round >= ATTEMPTS || (presence == Presence::Absent && is_taken(&error)) =>
+            {
                 return Err(error);
             }
             Ok(Attempt::Overtaken(_)) => fresh = true,
@@ -305,6 +308,7 @@ async fn attempt(
     }
     prepare::validate(call, &object, old)?;
     admission::validate(&change, &object).await?;
+    let charges = resource_quota::charge(&change, &call.server.turns, &object).await?;
     let stored = encode::value(kind, &mut object);
     let json = stored.slice(1..);
     if let Some(live) = &live
@@ -327,6 +331,7 @@ async fn attempt(
         value: (!gone).then_some(&stored),
         claim: &claim,
         release: &release,
+        also: &charges.sums,
         fence: call.fence(),
     };
     match call.server.storage.commit_or_rehearse(commit, options.dry_run).await? {
@@ -335,6 +340,8 @@ async fn attempt(
             Ok(Attempt::Written(Written { object, created: live.is_none() }))
         }
         Committed::Claimed => Ok(Attempt::Overtaken(claims::taken(kind, &object, &claim, &call.server.storage))),
+        // Whose turn comes next sees what this one has booked.
+        Committed::Outdated => Ok(Attempt::Overtaken(modified())),
         Committed::Changed if live.is_none() => {
             Ok(Attempt::Overtaken(Status::already_exists(kind.resource(), name).into()))
         }

@@ -31,6 +31,7 @@ use crate::{
     limits::InFlight,
     metrics::Metrics,
     pipeline,
+    quota::Turns,
     resource::{Resource, Resources},
     storage::{Storage, encryption::Keyring},
     watch::{
@@ -61,6 +62,7 @@ pub(crate) struct Server {
     pub(crate) authorizer: Authorizer,
     pub(crate) keys: Arc<TokenKeys>,
     pub(crate) limits: InFlight,
+    pub(crate) turns: Turns,
     pub(crate) metrics: Metrics,
     pub(crate) registry: Registry,
     /// What tells how the server is doing as seen from outside.
@@ -110,6 +112,7 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
         storage,
         keys,
         limits: InFlight::default(),
+        turns: Turns::default(),
         metrics,
         registry,
         indicators,

@@ -59,7 +59,7 @@ pub(crate) enum Expected {
     Revision(i64),
 }
 
-/// A change of one object and of the claims (addresses, ports) that go with it, all or nothing.
+/// A change of one object, and of the claims (addresses, ports) and other objects that go with it, all or nothing.
 pub(crate) struct Commit<'a> {
     /// The resource.
     pub resource: &'a Resource,
@@ -73,8 +73,37 @@ pub(crate) struct Commit<'a> {
     pub claim: &'a BTreeSet<String>,
     /// Keys this object no longer holds.
     pub release: &'a BTreeSet<String>,
+    /// Other objects that change with this one.
+    pub also: &'a [Also],
     /// The term in which alone the change may take place.
     pub fence: Option<Fence>,
+}
+
+/// Another object that changes together with one, if it is what it was.
+pub(crate) struct Also {
+    /// Its storage key.
+    pub key: String,
+    /// The revision it has.
+    pub revision: i64,
+    /// Its new value in its stored form.
+    pub value: Bytes,
+}
+
+impl<'a> Commit<'a> {
+    /// A change of nothing yet.
+    pub(crate) fn of(resource: &'a Resource) -> Self {
+        const NONE: &BTreeSet<String> = &BTreeSet::new();
+        Self {
+            resource,
+            key: "",
+            expected: Expected::Absent,
+            value: None,
+            claim: NONE,
+            release: NONE,
+            also: &[],
+            fence: None,
+        }
+    }
 }
 
 /// What became of a change.
@@ -86,6 +115,8 @@ pub(crate) enum Committed {
     Changed,
     /// Somebody else holds one of the claims.
     Claimed,
+    /// One of the objects that were to change too is another by now.
+    Outdated,
 }
 
 impl Storage {
@@ -200,6 +231,7 @@ impl Storage {
             Expected::Revision(revision) => unchanged(commit.key, revision),
         }];
         compare.extend(commit.claim.iter().map(|claim| absent(claim)));
+        compare.extend(commit.also.iter().map(|also| unchanged(&also.key, also.revision)));
         let main = match commit.value {
             None => delete(key.clone()),
             Some(value) => {
@@ -215,6 +247,7 @@ impl Storage {
         let mut success = vec![main];
         success.extend(commit.claim.iter().map(|claim| put(claim.clone().into(), key.clone(), 0)));
         success.extend(commit.release.iter().map(|claim| delete(claim.clone().into())));
+        success.extend(commit.also.iter().map(|also| put(also.key.clone().into(), also.value.clone(), 0)));
         let failure =
             vec![RequestOp { request: Some(Request::RequestRange(RangeRequest { key, ..RangeRequest::default() })) }];
         let proposal = Proposal { fence: commit.fence.map(|fence| fence.term), ..Proposal::default() };
@@ -231,7 +264,13 @@ impl Storage {
             Expected::Absent => row.is_none(),
             Expected::Revision(revision) => row.as_ref().is_some_and(|row| row.mod_revision == revision),
         };
-        Ok(if as_expected { Committed::Claimed } else { Committed::Changed })
+        if !as_expected {
+            return Ok(Committed::Changed);
+        }
+        // Which of the other conditions failed is told by looking; a replica that lags takes it for the second.
+        let view = self.view();
+        let claimed = commit.claim.iter().any(|claim| view.get(claim.as_bytes()).is_some());
+        Ok(if claimed || commit.also.is_empty() { Committed::Claimed } else { Committed::Outdated })
     }
 
     /// A lease that ends about `seconds` from now; 0 is none.

@@ -133,9 +133,10 @@ mod tests {
         ]);
         let wanted = wanted.unwrap().unwrap();
         let asked = wanted.questions().iter().map(|asked| [asked.resource, asked.subresource, asked.name].join("/"));
-        assert_eq!(Vec::from_iter(asked), ["users//jane", "uids//7", "groups//a", "groups//b", {
-            "userextras/example.com/scopes/view"
-        }]);
+        assert_eq!(
+            Vec::from_iter(asked),
+            ["users//jane", "uids//7", "groups//a", "groups//b", { "userextras/example.com/scopes/view" }]
+        );
         assert_eq!(wanted.user().groups, ["a", "b", AUTHENTICATED]);
     }
 

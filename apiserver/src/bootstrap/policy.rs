@@ -136,23 +136,20 @@ const NODE_PROXIER: &[Rule] = &[
 const AUTH_DELEGATOR: &[Rule] =
     &[("authentication.k8s.io", "tokenreviews", "create"), ("authorization.k8s.io", "subjectaccessreviews", "create")];
 
-const KUBELET_API: &[Rule] =
-    &[
-        ("core", "nodes", "get list watch proxy"),
-        (
-            "core",
-            "nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
-            "*",
-        ),
-    ];
+const KUBELET_API: &[Rule] = &[
+    ("core", "nodes", "get list watch proxy"),
+    (
+        "core",
+        "nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
+        "*",
+    ),
+];
 
 /// What parts of the system that are not in this process may do, where a cluster has them.
 const AGGREGATOR: &[Rule] = &[("core", "endpoints services", READ)];
 const DNS: &[Rule] = &[("core", "endpoints services", "list watch")];
-const HEAPSTER: &[Rule] =
-    &[("core", "events namespaces nodes pods", READ), ("extensions", "deployments", READ)];
-const NODE_BOOTSTRAPPER: &[Rule] =
-    &[("certificates.k8s.io", "certificatesigningrequests", "create get list watch")];
+const HEAPSTER: &[Rule] = &[("core", "events namespaces nodes pods", READ), ("extensions", "deployments", READ)];
+const NODE_BOOTSTRAPPER: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests", "create get list watch")];
 const NODE_CLIENT: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests/nodeclient", "create")];
 const SELF_NODE_CLIENT: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests/selfnodeclient", "create")];
 const TRUST_BUNDLES: &[Rule] = &[("certificates.k8s.io", "clustertrustbundles", READ)];

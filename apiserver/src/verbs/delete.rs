@@ -109,6 +109,7 @@ async fn attempt(
         value: (!gone).then_some(&value),
         claim: &claim,
         release: &release,
+        also: &[],
         fence: call.fence(),
     };
     match call.server.storage.commit_or_rehearse(commit, options.dry_run).await? {
@@ -116,7 +117,7 @@ async fn attempt(
             object.set_resource_version(revision);
             Ok(Some(if gone { Deleted::Gone(object) } else { Deleted::Pending(object) }))
         }
-        Committed::Changed | Committed::Claimed => Ok(None),
+        Committed::Changed | Committed::Claimed | Committed::Outdated => Ok(None),
     }
 }
 

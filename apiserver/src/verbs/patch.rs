@@ -126,9 +126,8 @@ fn applied_object(call: &Call, json: &[u8], expected: &Expected<'_>, validation:
     let meta = json::peek_type_meta(json).map_err(|error| Status::bad_request(error.to_string()))?;
     if *meta.api_version != *kind.api_version() {
         let (given, own) = (&meta.api_version, kind.api_version());
-        let message = format!(
-            "Incorrect version specified in apply patch. Specified patch version: {given}, expected: {own}"
-        );
+        let message =
+            format!("Incorrect version specified in apply patch. Specified patch version: {given}, expected: {own}");
         return Err(Status::bad_request(message).into());
     }
     if meta.kind.is_empty() {
@@ -145,7 +144,8 @@ fn applied_object(call: &Call, json: &[u8], expected: &Expected<'_>, validation:
     if let Some(first) = unknown.next() {
         let rest: Vec<String> = unknown.collect();
         let all = if rest.is_empty() { first } else { format!("errors:\n  {first}\n  {}", rest.join("\n  ")) };
-        let place = format!("{}/{}; {}/{}, Kind={}", call.namespace(), object.name(), kind.group, kind.version, kind.kind);
+        let place =
+            format!("{}/{}; {}/{}, Kind={}", call.namespace(), object.name(), kind.group, kind.version, kind.kind);
         return Err(Status::unknown(format!("failed to create typed patch object ({place}): {all}")).into());
     }
     let repeated: Vec<String> = problems.iter().map(Problem::to_string).collect();

@@ -109,7 +109,10 @@ async fn owners_that_stand_there_twice_are_kept_once() {
     object["metadata"]["ownerReferences"] = json!([owner("b"), owner("a"), owner("b"), owner("a"), owner("c")]);
     let answer = api.post(CONFIG_MAPS, &object).await;
     let warning = answer.warnings.join("\n");
-    assert!(warning.starts_with("299 - \".metadata.ownerReferences contains duplicate entries; API server"), "{warning}");
+    assert!(
+        warning.starts_with("299 - \".metadata.ownerReferences contains duplicate entries; API server"),
+        "{warning}"
+    );
     assert!(warning.ends_with("duplicate UID(s) observed: [a b]\""), "{warning}");
     assert_eq!(answer.expect(201)["metadata"]["ownerReferences"], json!([owner("b"), owner("a"), owner("c")]));
     assert!(api.merge(&config_map_path("owned"), &json!({ "data": { "a": "2" } })).await.warnings.is_empty());

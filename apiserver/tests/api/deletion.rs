@@ -113,9 +113,8 @@ async fn a_deletion_that_has_begun_can_only_be_hurried() {
     api.post(&format!("{pods}/p/binding"), &binding).await.expect(201);
     let path = format!("{pods}/p");
     let delete = async |options: Value| api.send(Method::DELETE, &path, "application/json", options).await.expect(200);
-    let end = |pod: &Value| -> jiff::Timestamp {
-        pod["metadata"]["deletionTimestamp"].as_str().unwrap().parse().unwrap()
-    };
+    let end =
+        |pod: &Value| -> jiff::Timestamp { pod["metadata"]["deletionTimestamp"].as_str().unwrap().parse().unwrap() };
     let first = delete(json!({ "gracePeriodSeconds": 100 })).await;
     assert_eq!(first["metadata"]["deletionGracePeriodSeconds"], 100);
     for slower in [json!({}), json!({ "gracePeriodSeconds": 100 }), json!({ "gracePeriodSeconds": 500 })] {

@@ -29,7 +29,8 @@ async fn every_write_can_be_tried() {
     let pod = json!({ "metadata": { "name": "p" }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
     api.post(pods, &pod).await.expect(201);
     let deployments = "/apis/apps/v1/namespaces/default/deployments";
-    let template = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
+    let template =
+        json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
     let deployment = json!({
         "metadata": { "name": "web" },
         "spec": { "selector": { "matchLabels": { "a": "b" } }, "template": template },
@@ -38,7 +39,8 @@ async fn every_write_can_be_tried() {
 
     let binding = json!({ "target": { "kind": "Node", "name": "n" } });
     let eviction = json!({ "metadata": { "name": "p" } });
-    let applied = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "wet" }, "data": { "b": "2" } });
+    let applied =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "wet" }, "data": { "b": "2" } });
     let scale = json!({ "spec": { "replicas": 5 } });
     let changed = json!({ "data": { "a": "2" } });
     let (merge, apply, plain) = ("application/merge-patch+json", "application/apply-patch+yaml", "application/json");

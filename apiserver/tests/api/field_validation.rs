@@ -56,7 +56,10 @@ async fn patches_are_read_as_the_client_likes() {
         let strict = format!("{path}?fieldValidation=Strict");
         let message = api.send(Method::PATCH, &strict, kind, body).await.refusal(422);
         assert!(message.starts_with(" \"\" is invalid: patch: Invalid value: "), "{kind}: {message}");
-        assert!(message.ends_with(r#"strict decoding error: duplicate field "data.b", unknown field "bar""#), "{message}");
+        assert!(
+            message.ends_with(r#"strict decoding error: duplicate field "data.b", unknown field "bar""#),
+            "{message}"
+        );
     }
 }
 

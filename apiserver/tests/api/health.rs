@@ -21,7 +21,10 @@ async fn checks_are_told_together_and_one_by_one() {
     }
     let excluded = api.get("/readyz?verbose&exclude=etcd&exclude=nothing").await.text();
     assert!(excluded.contains("[+]etcd excluded: ok\n"), "{excluded}");
-    assert!(excluded.contains("warn: some health checks cannot be excluded: no matches for \"nothing\"\n"), "{excluded}");
+    assert!(
+        excluded.contains("warn: some health checks cannot be excluded: no matches for \"nothing\"\n"),
+        "{excluded}"
+    );
     assert_eq!(api.get("/readyz/nothing").await.text(), "404 page not found\n");
 }
 
@@ -61,7 +64,9 @@ async fn metrics_have_the_names_that_dashboards_ask_for() {
     }
     assert!(text.contains("# TYPE apiserver_request_total counter\n"), "{text}");
     let open = api.get_with("/metrics", &[("Accept", "application/openmetrics-text")]).await;
-    assert!(open.header("content-type").starts_with("application/openmetrics-text") && open.text().ends_with("# EOF\n"));
+    assert!(
+        open.header("content-type").starts_with("application/openmetrics-text") && open.text().ends_with("# EOF\n")
+    );
     let indicators = api.get("/metrics/slis").await.text();
     assert!(indicators.contains("kubernetes_healthcheck{name=\"etcd\",type=\"readyz\"} 1\n"), "{indicators}");
 }

@@ -28,7 +28,8 @@ async fn bodies_end_at_three_mebibytes() {
 async fn objects_have_room_for_so_much_and_no_more() {
     let api = Fixture::start().await;
     let secrets = "/api/v1/namespaces/default/secrets";
-    let annotated = |bytes: usize| json!({ "metadata": { "name": "x", "annotations": { "a": "x".repeat(bytes - 1) } } });
+    let annotated =
+        |bytes: usize| json!({ "metadata": { "name": "x", "annotations": { "a": "x".repeat(bytes - 1) } } });
     let data = |bytes: usize| json!({ "metadata": { "name": "y" }, "data": { "a": "x".repeat(bytes - 1) } });
     let secret = |bytes: usize| json!({ "metadata": { "name": "z" }, "stringData": { "a": "x".repeat(bytes) } });
     let cases: [(&str, Value, Value, &str); 3] = [
@@ -53,9 +54,8 @@ async fn json_patches_end_at_ten_thousand_operations() {
         let one = json!({ "op": "test", "path": "/data/a", "value": "1" });
         Value::Array(vec![one; count])
     };
-    let send = async |patch: Value| {
-        api.send(Method::PATCH, &config_map_path("x"), "application/json-patch+json", patch).await
-    };
+    let send =
+        async |patch: Value| api.send(Method::PATCH, &config_map_path("x"), "application/json-patch+json", patch).await;
     assert_eq!(
         send(patch(10_001)).await.refusal(413),
         "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001"

@@ -22,6 +22,7 @@ mod optimistic_concurrency;
 mod pagination;
 mod patching;
 mod pod_parts;
+mod pod_security;
 mod protobuf;
 mod refusals;
 mod resource_versions;

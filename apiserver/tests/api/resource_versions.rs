@@ -37,16 +37,19 @@ async fn a_list_is_as_new_as_it_was_asked_to_be() {
 async fn what_makes_no_sense_is_refused() {
     let api = Fixture::start().await;
     let matched = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden";
-    let initial = "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+    let initial =
+        "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
     for (query, complaint) in [
         ("resourceVersionMatch=Exact", format!("{matched} unless resourceVersion is provided")),
         ("resourceVersionMatch=NotOlderThan", format!("{matched} unless resourceVersion is provided")),
         ("resourceVersion=5&resourceVersionMatch=Exact&continue=x", format!("{matched} when continue is provided")),
         ("resourceVersion=0&resourceVersionMatch=Exact", {
-            "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"".into()
+            "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""
+                .into()
         }),
         ("resourceVersion=5&resourceVersionMatch=Odd", {
-            "resourceVersionMatch: Unsupported value: \"Odd\": supported values: \"Exact\", \"NotOlderThan\", \"\"".into()
+            "resourceVersionMatch: Unsupported value: \"Odd\": supported values: \"Exact\", \"NotOlderThan\", \"\""
+                .into()
         }),
         ("sendInitialEvents=true", "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list".into()),
         ("watch=true&sendInitialEvents=true", initial.into()),

@@ -43,9 +43,11 @@ async fn what_cannot_be_applied_says_why() {
         (json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "y" } }), 400, {
             "the name of the object (y) does not match the name on the URL (x)"
         }),
-        (json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "managedFields": made["metadata"]["managedFields"] } }), 400, {
-            "metadata.managedFields must be nil"
-        }),
+        (
+            json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "managedFields": made["metadata"]["managedFields"] } }),
+            400,
+            { "metadata.managedFields must be nil" },
+        ),
         (json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "uid": "u" } }), 409, {
             "Operation cannot be fulfilled on configmaps \"x\": Precondition failed: UID in precondition: u, UID in object meta: "
         }),

@@ -81,7 +81,8 @@ async fn a_token_ends_with_what_it_is_bound_to() {
     api.post(pods, &pod).await.expect(201);
     api.post("/api/v1/namespaces/default/secrets", &json!({ "metadata": { "name": "s" } })).await.expect(201);
     api.post("/api/v1/nodes", &json!({ "metadata": { "name": "n" } })).await.expect(201);
-    let bound = |kind: &str, name: &str| json!({ "boundObjectRef": { "apiVersion": "v1", "kind": kind, "name": name } });
+    let bound =
+        |kind: &str, name: &str| json!({ "boundObjectRef": { "apiVersion": "v1", "kind": kind, "name": name } });
     for (kind, name, path) in [
         ("Pod", "p", format!("{pods}/p")),
         ("Secret", "s", "/api/v1/namespaces/default/secrets/s".to_owned()),
@@ -111,9 +112,7 @@ async fn what_cannot_be_bound_says_why() {
     let pod = json!({ "metadata": { "name": "p" }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
     api.post("/api/v1/namespaces/default/pods", &pod).await.expect(201);
     api.post("/api/v1/namespaces/default/secrets", &json!({ "metadata": { "name": "s" } })).await.expect(201);
-    let bound = |kind: &str, name: &str, uid: &str| {
-        json!({ "boundObjectRef": { "apiVersion": "v1", "kind": kind, "name": name, "uid": uid } })
-    };
+    let bound = |kind: &str, name: &str, uid: &str| json!({ "boundObjectRef": { "apiVersion": "v1", "kind": kind, "name": name, "uid": uid } });
     for (spec, code, message) in [
         (bound("Pod", "none", ""), 404, "pods \"none\" not found"),
         (bound("Pod", "p", ""), 400, {

@@ -81,21 +81,26 @@ mod tests {
         let none = Vec::<String>::new();
         assert_eq!(change("", one), none);
         assert_eq!(change(one, two), none);
-        assert_eq!(change(two, one), [
-            "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be removed\n"
-        ]);
-        assert_eq!(change(one, "ephemeralContainers: [{name: d, image: j}]"), [
-            "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"d\" may not be changed\n"
-        ]);
-        assert_eq!(change("", "ephemeralContainers: [{name: c, image: i}]"), [
-            "spec.ephemeralContainers[0].name: Duplicate value: \"c\""
-        ]);
-        assert_eq!(change("", "ephemeralContainers: [{name: d, image: i, targetContainerName: x}]"), [
-            "spec.ephemeralContainers[0].targetContainerName: Not found: \"x\""
-        ]);
-        assert_eq!(change("", "ephemeralContainers: [{name: d, image: i, ports: [{containerPort: 1}]}]"), [
-            "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container"
-        ]);
+        assert_eq!(
+            change(two, one),
+            ["spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be removed\n"]
+        );
+        assert_eq!(
+            change(one, "ephemeralContainers: [{name: d, image: j}]"),
+            ["spec.ephemeralContainers: Forbidden: existing ephemeral containers \"d\" may not be changed\n"]
+        );
+        assert_eq!(
+            change("", "ephemeralContainers: [{name: c, image: i}]"),
+            ["spec.ephemeralContainers[0].name: Duplicate value: \"c\""]
+        );
+        assert_eq!(
+            change("", "ephemeralContainers: [{name: d, image: i, targetContainerName: x}]"),
+            ["spec.ephemeralContainers[0].targetContainerName: Not found: \"x\""]
+        );
+        assert_eq!(
+            change("", "ephemeralContainers: [{name: d, image: i, ports: [{containerPort: 1}]}]"),
+            ["spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container"]
+        );
     }
 
     #[test]

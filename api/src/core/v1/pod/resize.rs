@@ -25,9 +25,7 @@ pub(super) fn prepare(new: &mut Object, old: &Object) {
         for container in spec.get_mut(list).and_then(Node::as_list_mut).into_iter().flatten() {
             let name = container.str_at("name").to_owned();
             let wanted = draft.items_at(list).iter().find(|wanted| wanted.str_at("name") == name);
-            if let (Some(container), Some(wanted)) =
-                (container.as_struct_mut(), wanted.and_then(Node::as_struct))
-            {
+            if let (Some(container), Some(wanted)) = (container.as_struct_mut(), wanted.and_then(Node::as_struct)) {
                 copy_field(container, wanted, "resources");
                 copy_field(container, wanted, "resizePolicy");
             }
@@ -53,7 +51,8 @@ pub(super) fn check(new: &Object, old: &Object, errors: &mut Errors) {
             let path = list_path.index(index);
             let runs = list == "containers" || then.str_at("restartPolicy") == "Always";
             if !runs && now.get("resources") != then.get("resources") {
-                errors.forbidden(&path.field("resources"), "only sidecar containers are resizable among init containers");
+                errors
+                    .forbidden(&path.field("resources"), "only sidecar containers are resizable among init containers");
             }
             check_resources(now, then, &path.field("resources"), errors);
         }
@@ -94,7 +93,8 @@ mod tests {
     use crate::object::Object;
 
     fn pod(resources: &str) -> Object {
-        let mut pod = defaulted(&KIND, &format!("spec: {{containers: [{{name: c, image: i, resources: {resources}}}]}}"));
+        let mut pod =
+            defaulted(&KIND, &format!("spec: {{containers: [{{name: c, image: i, resources: {resources}}}]}}"));
         pod.set("metadata.name", "p");
         pod.set("metadata.namespace", "n");
         pod
@@ -106,15 +106,21 @@ mod tests {
         for (old, new, want) in [
             (small, "{requests: {cpu: 2, memory: 1Gi}}", vec![]),
             (small, "{requests: {cpu: 2, memory: 1Gi}, limits: {cpu: 3}}", vec![]),
-            (small, "{requests: {cpu: 1}}", vec![
-                "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
-            ]),
-            (small, "{requests: {cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi}}", vec![
-                "spec.containers[0].resources: Forbidden: only cpu and memory resources are mutable",
-            ]),
-            (small, "{requests: {cpu: 1, memory: 1Gi}, limits: {cpu: 1, memory: 1Gi}}", vec![
-                "spec: Invalid value: \"Guaranteed\": Pod QOS Class may not change as a result of resizing",
-            ]),
+            (
+                small,
+                "{requests: {cpu: 1}}",
+                vec!["spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed"],
+            ),
+            (
+                small,
+                "{requests: {cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi}}",
+                vec!["spec.containers[0].resources: Forbidden: only cpu and memory resources are mutable"],
+            ),
+            (
+                small,
+                "{requests: {cpu: 1, memory: 1Gi}, limits: {cpu: 1, memory: 1Gi}}",
+                vec!["spec: Invalid value: \"Guaranteed\": Pod QOS Class may not change as a result of resizing"],
+            ),
         ] {
             let (old, mut new) = (pod(old), pod(new));
             new.set("spec.containers.0.image", "other");
