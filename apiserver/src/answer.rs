@@ -52,8 +52,8 @@ impl Wishes {
 fn rewrite(response: &mut Response, status: &Status, encoding: Encoding) {
     let body = match encoding.media {
         MediaType::Protobuf => encode::status_protobuf(&status.to_json()),
-        MediaType::Json if encoding.pretty => api::json::pretty(&status.to_json()),
-        MediaType::Json | MediaType::Yaml => return,
+        MediaType::Json if !encoding.pretty => return,
+        MediaType::Json | MediaType::Yaml => encode::finish(status.to_json(), encoding),
     };
     *response.body_mut() = Body::from(body);
     let content_type = HeaderValue::from_static(encoding.media.content_type());

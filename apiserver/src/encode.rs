@@ -166,7 +166,7 @@ pub(crate) fn list(
     show: Show,
     gzip: bool,
 ) -> Result<(Body, bool)> {
-    if encoding.target == Target::Object && encoding.media != MediaType::Protobuf && !encoding.pretty {
+    if encoding.target == Target::Object && encoding.media == MediaType::Json && !encoding.pretty {
         let size: usize = page.objects.iter().map(|object| object.json().len()).sum();
         let pieces = Pieces::new(resource, page);
         return Ok(if size < PIECE {
@@ -318,7 +318,11 @@ pub(crate) fn gzip(pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Body
     Body::from_stream(futures_util::stream::iter(compressed))
 }
 
-/// JSON text is YAML as it is; people get it indented.
-fn finish(json: Vec<u8>, encoding: Encoding) -> Vec<u8> {
-    if encoding.pretty && encoding.media == MediaType::Json { api::json::pretty(&json) } else { json }
+/// JSON text in the form that was asked for: as YAML, indented for people, or as it is.
+pub(crate) fn finish(json: Vec<u8>, encoding: Encoding) -> Vec<u8> {
+    match encoding.media {
+        MediaType::Yaml => api::yaml::from_json(json),
+        MediaType::Json if encoding.pretty => api::json::pretty(&json),
+        MediaType::Json | MediaType::Protobuf => json,
+    }
 }

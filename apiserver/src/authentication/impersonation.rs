@@ -132,7 +132,8 @@ mod tests {
             ("Impersonate-Extra-Example.com%2fScopes", "view"),
         ]);
         let wanted = wanted.unwrap().unwrap();
-        let asked = wanted.questions().iter().map(|asked| [asked.resource, asked.subresource, asked.name].join("/"));
+        let asked =
+            wanted.questions().into_iter().map(|asked| [asked.resource, asked.subresource, asked.name].join("/"));
         assert_eq!(
             Vec::from_iter(asked),
             ["users//jane", "uids//7", "groups//a", "groups//b", { "userextras/example.com/scopes/view" }]

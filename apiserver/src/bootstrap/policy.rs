@@ -105,6 +105,8 @@ const CONTROLLER_MANAGER: &[Rule] = &[
     ("coordination.k8s.io", "leases", "create patch update"),
     ("authentication.k8s.io", "tokenreviews", "create"),
     ("authorization.k8s.io", "subjectaccessreviews", "create"),
+    // What a role gets from the roles it selects need not be held by who puts it there.
+    ("rbac.authorization.k8s.io", "clusterroles", "escalate"),
 ];
 
 const NODE: &[Rule] = &[

@@ -66,6 +66,24 @@ async fn a_failure_comes_in_the_form_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_yaml_gets_yaml() {
+    let api = Fixture::start().await;
+    api.post(CONFIG_MAPS, &config_map("x", "line\nmore: 1\n")).await.expect(201);
+    for (path, code, kind) in [
+        (config_map_path("x"), 200, "kind: ConfigMap\n"),
+        (CONFIG_MAPS.to_owned(), 200, "kind: ConfigMapList\n"),
+        (config_map_path("none"), 404, "kind: Status\n"),
+    ] {
+        let answer = api.get_with(&path, &[("Accept", "application/yaml")]).await;
+        assert_eq!((answer.code.as_u16(), answer.header("content-type")), (code, "application/yaml"), "{path}");
+        assert!(answer.text().contains(kind) && !answer.text().starts_with('{'), "{}", answer.text());
+        let json = api.get(&path).await.json();
+        let read = api::yaml::to_json(&answer.text()).unwrap();
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&read).unwrap(), json, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn large_answers_are_compressed_for_who_takes_it() {
     let api = Fixture::start().await;
     let large = json!({ "metadata": { "name": "large" }, "data": { "a": "x".repeat(200 * 1024) } });
