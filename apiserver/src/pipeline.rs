@@ -251,9 +251,13 @@ pub(crate) async fn write(
     options: &WriteOptions,
     draft: Drafter<'_>,
 ) -> Result<Written> {
-    let mut fresh = presence == Presence::Absent;
+    let mut fresh = false;
     for round in 1.. {
-        let live = if presence == Presence::Absent { None } else { call.load(name, fresh).await? };
+        let live = match presence {
+            Presence::Absent if fresh => call.server.storage.barrier().await.map(|_| None)?,
+            Presence::Absent => None,
+            Presence::Present | Presence::Either => call.load(name, fresh).await?,
+        };
         let attempt = match (&live, presence) {
             (None, Presence::Present) => Err(call.not_found()),
             _ => attempt(call, name, live, options, draft, fresh).await,
