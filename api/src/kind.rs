@@ -63,6 +63,17 @@ pub struct Subresource {
     pub verbs: &'static [&'static str],
 }
 
+/// A subresource that has the form of the object and rules of its own.
+#[derive(Debug)]
+pub struct Part {
+    /// The last segment of its path.
+    pub name: &'static str,
+    /// Makes a draft the old object with nothing but this part changed.
+    pub prepare: fn(&mut Object, &Object),
+    /// Finds everything wrong with the change, besides what is wrong with the new object.
+    pub check: fn(&Object, &Object, &mut Errors),
+}
+
 /// How the `scale` subresource reads and writes a kind.
 #[derive(Clone, Copy, Debug)]
 pub struct ScaleFields {
@@ -118,6 +129,8 @@ pub struct Kind {
     pub verbs: &'static [&'static str],
     /// Subresources, sorted by name.
     pub subresources: &'static [Subresource],
+    /// Subresources among them that have the form of the object, status aside.
+    pub parts: &'static [Part],
     /// The shape of the body.
     pub ty: Type,
     /// Whether objects are stored; otherwise a create is answered and forgotten, and what can be read is made up then.
@@ -146,6 +159,8 @@ pub struct Kind {
     pub lifetime_seconds: Option<u32>,
     /// The scale subresource, if there is one.
     pub scale: Option<ScaleFields>,
+    /// Whether a deletion answers with the deleted object rather than with a Status.
+    pub returns_deleted: bool,
     /// Whether the children of a deleted object stay, unless the client says otherwise.
     pub orphan_by_default: bool,
     /// Why the kind should no longer be used; empty if it may. Sent as a Warning with every answer.
@@ -201,6 +216,7 @@ impl Kind {
         scope: Scope::Namespaced,
         verbs: ALL_VERBS,
         subresources: &[],
+        parts: &[],
         ty: &types::META_V1_STATUS,
         stored: true,
         stored_as: None,
@@ -215,6 +231,7 @@ impl Kind {
         unconditional_update: true,
         lifetime_seconds: None,
         scale: None,
+        returns_deleted: false,
         orphan_by_default: false,
         deprecation: "",
         defaults: |_| {},
@@ -305,6 +322,11 @@ impl Kind {
         self.subresources.iter().find(|subresource| subresource.name == name)
     }
 
+    /// The part of this name.
+    pub fn part(&self, name: &str) -> Option<&'static Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+
     /// Whether the status is written through its own subresource.
     pub fn has_status(&self) -> bool {
         self.subresource("status").is_some()
@@ -391,6 +413,16 @@ impl Kind {
         (self.on_status_update)(new, old);
     }
 
+    /// Keeps everything of `old` but a part.
+    pub fn prepare_for_part_update(&self, part: &str, new: &mut Object, old: &Object) {
+        let Some(part) = self.part(part) else { return };
+        (part.prepare)(new, old);
+        meta::copy(new, old, "generation");
+        if self.generation_grows(new, old) {
+            new.metadata_mut().set("generation", old.generation() + 1);
+        }
+    }
+
     fn generation_grows(&self, new: &Object, old: &Object) -> bool {
         match self.generation {
             Generation::Untracked | Generation::Constant => false,
@@ -435,6 +467,17 @@ impl Kind {
         let mut errors = Errors::new();
         meta::check_update(self, new, old, &mut errors);
         (self.check_status_update)(new, old, &mut errors);
+        errors
+    }
+
+    /// Everything wrong with an update of a part.
+    pub fn validate_part_update(&self, part: &str, new: &Object, old: &Object) -> Errors {
+        let mut errors = Errors::new();
+        meta::check_update(self, new, old, &mut errors);
+        (self.check)(new, &mut errors);
+        if let Some(part) = self.part(part) {
+            (part.check)(new, old, &mut errors);
+        }
         errors
     }
 

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     compaction,
+    quota::keeper,
     server::{ApiServer, Server},
     user::Fence,
 };
@@ -43,11 +44,12 @@ async fn act(server: Arc<Server>) {
             if !now.acting {
                 return std::future::pending().await;
             }
-            let writer = Writer::new(server.clone(), Fence { term: now.term });
+            let fence = Fence { term: now.term };
+            let writer = Writer::new(server.clone(), fence);
             while !ensure(&writer, &server).await {
                 tokio::time::sleep(RETRY).await;
             }
-            masters::keep_endpoints(&writer, &server).await;
+            tokio::join!(masters::keep_endpoints(&writer, &server), keeper::run(&server, fence));
         };
         tokio::select! {
             () = server.shutdown.cancelled() => return,

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
+use crate::health;
 use crate::request_info::RequestInfo;
 
 /// Versions of the aggregated form; kubectl up to 1.29 asks for the second.
@@ -22,20 +23,8 @@ const AGGREGATED_VERSIONS: [(&str, &str); 2] = [
     ("v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
     ("v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
 ];
-const OTHER_PATHS: [&str; 12] = [
-    "/api",
-    "/apis",
-    "/healthz",
-    "/livez",
-    "/metrics",
-    "/openapi/v2",
-    "/openapi/v3",
-    "/openapi/v3/",
-    "/openid/v1/jwks",
-    "/readyz",
-    "/version",
-    "/.well-known/openid-configuration",
-];
+/// Besides those of [`crate::health`].
+const OTHER_PATHS: [&str; 6] = ["/api", "/apis", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"];
 
 /// A document that never changes while the process lives.
 pub(crate) struct Document {
@@ -107,7 +96,7 @@ static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
             plain.insert(version_path(group, version), resource_list(group, version));
         }
     }
-    let mut paths: Vec<&str> = plain.keys().map(String::as_str).chain(OTHER_PATHS).collect();
+    let mut paths: Vec<&str> = plain.keys().map(String::as_str).chain(OTHER_PATHS).chain(health::PATHS).collect();
     paths.sort_unstable();
     paths.dedup();
     let root = json!({ "paths": paths });

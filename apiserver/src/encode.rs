@@ -2,7 +2,15 @@
 
 use std::io::Write;
 
-use api::{Object, Struct, kind::Kind, protobuf, schema::object_type, status::Status, stored::StoredObject};
+use api::{
+    Object, Struct,
+    kind::Kind,
+    protobuf,
+    schema::object_type,
+    status::Status,
+    stored::StoredObject,
+    validation::{Errors, Path},
+};
 use axum::body::Body;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -40,16 +48,22 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    /// Reads the option `includeObject`.
-    pub(crate) fn parse(include: &str) -> Result<Self> {
+    /// Reads the option `includeObject`, which means something for tables only.
+    pub(crate) fn parse(include: &str, encoding: Encoding) -> Result<Self> {
         let include = match include {
-            "" | "Metadata" => Include::Metadata,
             "None" => Include::None,
             "Object" => Include::Object,
-            other => {
-                let message = format!("unrecognized includeObject value: \"{other}\"");
+            other if matches!(encoding.target, Target::Table(_)) && !matches!(other, "" | "Metadata") => {
+                let mut errors = Errors::default();
+                errors.invalid(
+                    &Path::Root.field("includeObject"),
+                    other,
+                    "must be 'Metadata', 'Object', 'None', or empty",
+                );
+                let message = format!("Unable to convert to Table as requested: {errors}");
                 return Err(Status::bad_request(message).into());
             }
+            _ => Include::Metadata,
         };
         Ok(Self { include, columns_known: false })
     }
@@ -149,7 +163,7 @@ pub(crate) fn list(
     gzip: bool,
 ) -> Result<(Body, bool)> {
     let as_stored = resource.kind.conversion.is_none();
-    if as_stored && encoding.target == Target::Object && encoding.media != MediaType::Protobuf && !encoding.pretty {
+    if as_stored && encoding.target == Target::Object && encoding.media == MediaType::Json && !encoding.pretty {
         let size: usize = page.objects.iter().map(|object| object.json().len()).sum();
         let pieces = Pieces::new(resource, page);
         return Ok(if size < PIECE {
@@ -284,10 +298,15 @@ impl Iterator for Pieces {
 }
 
 /// A body of pieces; the second value says whether it is compressed.
-fn stream(pieces: impl Iterator<Item = Bytes> + Send + 'static, gzip: bool) -> (Body, bool) {
-    if !gzip {
-        return (Body::from_stream(futures_util::stream::iter(pieces.map(Ok::<_, std::io::Error>))), false);
+fn stream(pieces: impl Iterator<Item = Bytes> + Send + 'static, compress: bool) -> (Body, bool) {
+    if compress {
+        return (gzip(pieces), true);
     }
+    (Body::from_stream(futures_util::stream::iter(pieces.map(Ok::<_, std::io::Error>))), false)
+}
+
+/// A compressed body of pieces, made while it is sent.
+pub(crate) fn gzip(pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
     let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
     let mut pieces = pieces;
     let compressed = std::iter::from_fn(move || {
@@ -304,10 +323,14 @@ fn stream(pieces: impl Iterator<Item = Bytes> + Send + 'static, gzip: bool) -> (
         }
         None
     });
-    (Body::from_stream(futures_util::stream::iter(compressed)), true)
+    Body::from_stream(futures_util::stream::iter(compressed))
 }
 
-/// JSON text is YAML as it is; people get it indented.
-fn finish(json: Vec<u8>, encoding: Encoding) -> Vec<u8> {
-    if encoding.pretty && encoding.media == MediaType::Json { api::json::pretty(&json) } else { json }
+/// JSON text in the form that was asked for: as YAML, indented for people, or as it is.
+pub(crate) fn finish(json: Vec<u8>, encoding: Encoding) -> Vec<u8> {
+    match encoding.media {
+        MediaType::Yaml => api::yaml::from_json(json),
+        MediaType::Json if encoding.pretty => api::json::pretty(&json),
+        MediaType::Json | MediaType::Protobuf => json,
+    }
 }

@@ -9,6 +9,8 @@
 //! their writes by the extension [`Fence`]; no client over the network can set either.
 
 mod admission;
+mod amounts;
+mod answer;
 mod authentication;
 mod authorization;
 mod body;
@@ -18,6 +20,7 @@ mod claims;
 mod compaction;
 mod component_statuses;
 mod config;
+mod deadline;
 mod dialer;
 mod discovery;
 mod encode;
@@ -31,10 +34,12 @@ mod options;
 mod ownership;
 mod pipeline;
 mod prepare;
+mod quota;
 mod random;
 mod request_info;
 mod resource;
 mod reviews;
+mod route;
 mod serve;
 mod server;
 mod storage;
@@ -43,6 +48,7 @@ mod table;
 mod user;
 mod verbs;
 mod version;
+mod warnings;
 mod watch;
 
 pub use cidr::{BadCidr, Cidr};

@@ -13,7 +13,7 @@ use api::{
 use crate::watch::hub::Hub;
 
 /// The root of all objects in the store.
-const ROOT: &str = "/registry/";
+pub(crate) const ROOT: &str = "/registry/";
 
 /// A resource: a kind with what is worked out from it once.
 pub(crate) struct Resource {

@@ -31,6 +31,7 @@ use crate::{
     limits::InFlight,
     metrics::Metrics,
     pipeline,
+    quota::Turns,
     resource::{Resource, Resources},
     storage::{Storage, encryption::Keyring},
     watch::{
@@ -61,8 +62,11 @@ pub(crate) struct Server {
     pub(crate) authorizer: Authorizer,
     pub(crate) keys: Arc<TokenKeys>,
     pub(crate) limits: InFlight,
+    pub(crate) turns: Turns,
     pub(crate) metrics: Metrics,
     pub(crate) registry: Registry,
+    /// What tells how the server is doing as seen from outside.
+    pub(crate) indicators: Registry,
     pub(crate) readiness: Readiness,
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the server begins to shut down: readiness fails and watches end.
@@ -98,8 +102,8 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
     let keys = Arc::new(TokenKeys::new(&config.issuer, &config.token_keys)?);
     let resources = Arc::new(Resources::default());
     let storage = Storage::new(store, Keyring::new(&config.master_key), resources);
-    let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
+    let (mut registry, mut indicators) = (Registry::default(), Registry::default());
+    let metrics = Metrics::register(&mut registry, &mut indicators);
     let roles = Arc::new(RwLock::new(RoleIndex::default()));
     let server = ApiServer(Arc::new(Server {
         authenticator: Authenticator::new(keys.clone(), vec![config.issuer.clone()], storage.clone()),
@@ -108,8 +112,10 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
         storage,
         keys,
         limits: InFlight::default(),
+        turns: Turns::default(),
         metrics,
         registry,
+        indicators,
         readiness: Readiness::default(),
         tasks: TaskTracker::new(),
         shutdown: CancellationToken::new(),

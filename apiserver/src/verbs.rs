@@ -106,8 +106,12 @@ pub(crate) async fn decode_as(
     Ok(object)
 }
 
-/// A body's namespace must be the URL's, if it has one.
-pub(crate) fn check_namespace(call: &Call, object: &api::Object) -> Result<()> {
+/// A body's namespace must be the URL's, if it has one. Where there are no namespaces it means nothing.
+pub(crate) fn check_namespace(call: &Call, object: &mut api::Object) -> Result<()> {
+    if !call.resource.kind.is_namespaced() {
+        object.metadata_mut().remove("namespace");
+        return Ok(());
+    }
     if object.namespace().is_empty() || object.namespace() == call.namespace() {
         return Ok(());
     }

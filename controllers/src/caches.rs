@@ -28,6 +28,8 @@ pub mod resources {
     pub const DEPLOYMENTS: Resource = Resource::new("apps", "v1", "deployments");
     /// apps/v1
     pub const REPLICA_SETS: Resource = Resource::new("apps", "v1", "replicasets");
+    /// rbac.authorization.k8s.io/v1
+    pub const CLUSTER_ROLES: Resource = Resource::new("rbac.authorization.k8s.io", "v1", "clusterroles");
     /// coordination.k8s.io/v1
     pub const LEASES: Resource = Resource::new("coordination.k8s.io", "v1", "leases");
     /// v1
@@ -49,8 +51,8 @@ pub mod resources {
 }
 
 use resources::{
-    CONFIG_MAPS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS,
-    SERVICES,
+    CLUSTER_ROLES, CONFIG_MAPS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS, REPLICA_SETS,
+    SERVICE_ACCOUNTS, SERVICES,
 };
 
 /// What a cache keeps at hand beside the object.
@@ -103,6 +105,7 @@ impl Caches {
         let inner = Inner { caches: RwLock::default(), served: RwLock::default(), grown: watch::channel(0).0 };
         let caches = Self { inner: Arc::new(inner) };
         for resource in [
+            CLUSTER_ROLES,
             CONFIG_MAPS,
             DEPLOYMENTS,
             ENDPOINT_SLICES,

@@ -52,8 +52,8 @@ const EDIT: &[Rule] = &[
     ("core", "pods/eviction", "create"),
     (
         "core",
-        "configmaps endpoints events persistentvolumeclaims replicationcontrollers \
-      replicationcontrollers/scale secrets serviceaccounts services services/proxy",
+        "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets \
+      serviceaccounts services services/proxy",
         WRITE,
     ),
     ("core", "serviceaccounts/token", "create"),
@@ -118,6 +118,8 @@ const CONTROLLER_MANAGER: &[Rule] = &[
     ("coordination.k8s.io", "leases", "create patch update"),
     ("authentication.k8s.io", "tokenreviews", "create"),
     ("authorization.k8s.io", "subjectaccessreviews", "create"),
+    // What a role gets from the roles it selects need not be held by who puts it there.
+    ("rbac.authorization.k8s.io", "clusterroles", "escalate"),
 ];
 
 const NODE: &[Rule] = &[
@@ -147,20 +149,6 @@ const NODE: &[Rule] = &[
     ("resource.k8s.io", "resourceslices", "create delete deletecollection get list patch update watch"),
 ];
 
-const NODE_BOOTSTRAPPER: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests", "create get list watch")];
-
-const TRUST_BUNDLE_DISCOVERY: &[Rule] = &[("certificates.k8s.io", "clustertrustbundles", READ)];
-
-const VOLUME_SCHEDULER: &[Rule] =
-    &[("core", "persistentvolumes", "get list patch update watch"), ("storage.k8s.io", "storageclasses", READ)];
-
-const VOLUME_PROVISIONER: &[Rule] = &[
-    ("core", "persistentvolumes", "create delete get list watch"),
-    ("core", "persistentvolumeclaims", "get list update watch"),
-    ("storage.k8s.io", "storageclasses", READ),
-    ("core", "events", "watch create update patch"),
-];
-
 const NODE_PROXIER: &[Rule] = &[
     ("core", "endpoints services", "list watch"),
     ("core", "nodes", READ),
@@ -172,8 +160,50 @@ const NODE_PROXIER: &[Rule] = &[
 const AUTH_DELEGATOR: &[Rule] =
     &[("authentication.k8s.io", "tokenreviews", "create"), ("authorization.k8s.io", "subjectaccessreviews", "create")];
 
-const KUBELET_API: &[Rule] =
-    &[("core", "nodes", "get list watch proxy"), ("core", "nodes/log nodes/metrics nodes/proxy nodes/stats", "*")];
+const KUBELET_API: &[Rule] = &[
+    ("core", "nodes", "get list watch proxy"),
+    (
+        "core",
+        "nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
+        "*",
+    ),
+];
+
+/// What parts of the system that are not in this process may do, where a cluster has them.
+const AGGREGATOR: &[Rule] = &[("core", "endpoints services", READ)];
+const DNS: &[Rule] = &[("core", "endpoints services", "list watch")];
+const HEAPSTER: &[Rule] = &[("core", "events namespaces nodes pods", READ), ("extensions", "deployments", READ)];
+const NODE_BOOTSTRAPPER: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests", "create get list watch")];
+const NODE_CLIENT: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests/nodeclient", "create")];
+const SELF_NODE_CLIENT: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests/selfnodeclient", "create")];
+const TRUST_BUNDLES: &[Rule] = &[("certificates.k8s.io", "clustertrustbundles", READ)];
+
+const NODE_PROBLEM_DETECTOR: &[Rule] = &[
+    ("core", "nodes", "get"),
+    ("core", "nodes/status", "patch"),
+    ("core events.k8s.io", "events", "create patch update"),
+];
+
+const VOLUME_PROVISIONER: &[Rule] = &[
+    ("core", "persistentvolumes", "create delete get list watch"),
+    ("core", "persistentvolumeclaims", "get list update watch"),
+    ("storage.k8s.io", "storageclasses", READ),
+    ("core", "events", "watch"),
+    ("core events.k8s.io", "events", "create patch update"),
+];
+
+const VOLUME_SCHEDULER: &[Rule] = &[
+    ("core", "persistentvolumes persistentvolumeclaims", "get list patch update watch"),
+    ("storage.k8s.io", "storageclasses", READ),
+];
+
+/// Roles of those who approve certificates: the name behind `system:certificates.k8s.io:`, and the signer.
+const APPROVERS: &[(&str, &str)] = &[
+    ("kube-apiserver-client-approver", "kubernetes.io/kube-apiserver-client"),
+    ("kube-apiserver-client-kubelet-approver", "kubernetes.io/kube-apiserver-client-kubelet"),
+    ("kubelet-serving-approver", "kubernetes.io/kubelet-serving"),
+    ("legacy-unknown-approver", "kubernetes.io/legacy-unknown"),
+];
 
 const ISSUER: &str =
     "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/";
@@ -201,10 +231,16 @@ const ROLES: &[Role] = &[
     Role("system:kubelet-api-admin", &[KUBELET_API], ""),
     Role("system:node", &[NODE], ""),
     Role("system:node-proxier", &[NODE_PROXIER], ""),
+    Role("system:kube-aggregator", &[AGGREGATOR], ""),
+    Role("system:kube-dns", &[DNS], ""),
+    Role("system:heapster", &[HEAPSTER], ""),
     Role("system:node-bootstrapper", &[NODE_BOOTSTRAPPER], ""),
-    Role("system:cluster-trust-bundle-discovery", &[TRUST_BUNDLE_DISCOVERY], ""),
-    Role("system:volume-scheduler", &[VOLUME_SCHEDULER], ""),
+    Role("system:node-problem-detector", &[NODE_PROBLEM_DETECTOR], ""),
     Role("system:persistent-volume-provisioner", &[VOLUME_PROVISIONER], ""),
+    Role("system:volume-scheduler", &[VOLUME_SCHEDULER], ""),
+    Role("system:cluster-trust-bundle-discovery", &[TRUST_BUNDLES], ""),
+    Role("system:certificates.k8s.io:certificatesigningrequests:nodeclient", &[NODE_CLIENT], ""),
+    Role("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", &[SELF_NODE_CLIENT], ""),
 ];
 
 /// The ClusterRole's name, and the user or group it is bound to.
@@ -251,7 +287,17 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata(name), "rules": rules,
         })
     };
-    ROLES.iter().map(role).collect()
+    let approver = |(name, signer): &(&str, &str)| {
+        let rule = json!({
+            "apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [signer],
+            "verbs": ["approve"],
+        });
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": metadata(&format!("system:certificates.k8s.io:{name}")), "rules": [rule],
+        })
+    };
+    ROLES.iter().map(role).chain(APPROVERS.iter().map(approver)).collect()
 }
 
 /// The ConfigMap in kube-system that says whom this server trusts.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::{pem, signer_name};
-use crate::kind::{Kind, READ_AND_CHANGE, Scope, SelectableField, Subresource, copy_field, field_paths};
+use crate::kind::{Kind, Part, READ_AND_CHANGE, Scope, SelectableField, Subresource, copy_field, field_paths};
 use crate::meta::shown;
 use crate::node::Node;
 use crate::object::Object;
@@ -61,6 +61,7 @@ pub static KIND: Kind = Kind {
     short_names: &["csr"],
     scope: Scope::Cluster,
     subresources: &[part("approval"), part("status")],
+    parts: &[Part { name: "approval", prepare: prepare_for_approval, check: check_approval }],
     ty: &types::CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST,
     selectable: &FIELDS,
     field_paths: &field_paths(&FIELDS),
@@ -97,7 +98,7 @@ fn row(request: &Object, now: Timestamp) -> Row {
 }
 
 /// Makes of a write to `approval` what it may be: the conditions, and nothing else.
-pub fn prepare_for_approval(new: &mut Object, old: &Object) {
+fn prepare_for_approval(new: &mut Object, old: &Object) {
     copy_field(&mut new.body, &old.body, "spec");
     crate::meta::copy(new, old, "ownerReferences");
     let given = new.at("status.conditions").cloned();
@@ -108,13 +109,9 @@ pub fn prepare_for_approval(new: &mut Object, old: &Object) {
     }
 }
 
-/// Everything wrong with a write to `approval`.
-pub fn validate_approval(new: &Object, old: &Object) -> Errors {
-    let mut errors = Errors::new();
-    crate::meta::check_update(&KIND, new, old, &mut errors);
-    conditions::check(new, &mut errors);
-    conditions::check_kept(new, old, &mut errors);
-    errors
+/// Everything wrong with a write to `approval`, besides the object itself.
+fn check_approval(new: &Object, old: &Object, errors: &mut Errors) {
+    conditions::check_kept(new, old, errors);
 }
 
 fn check(request: &Object, errors: &mut Errors) {
