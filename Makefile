@@ -52,3 +52,4 @@ bench: ## Figures beside etcd and beside the ceilings, as in docs/explanation/pe
 	@tools/bootstrap bench
 	@cargo build --release --locked --quiet -p kontiki -p chaos-tests --bins
 	@$(SUDO) target/release/kontiki-bench
+	@$(SUDO) target/release/kontiki-bench-api

@@ -1,3 +1,5 @@
 //! The group `apps`: controllers of pods.
 
 pub mod v1;
+pub mod v1beta1;
+pub mod v1beta2;

@@ -4,6 +4,8 @@
 //! server never look at a kind's name: they call the methods here, which do what is common to all kinds and then what
 //! the kind's own hook adds. Order on a write: decode, [`Kind::default`], admission, `prepare_*`, `validate*`.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 
 use crate::Struct;
@@ -35,12 +37,16 @@ pub enum Scope {
 pub enum Generation {
     /// The kind has no generation.
     Untracked,
+    /// It stays 1: what counts of the object never changes.
+    Constant,
     /// A change of `spec`.
     Spec,
     /// A change of `spec` or of annotations, which a Deployment hands down to its ReplicaSets.
     SpecOrAnnotations,
     /// A change of anything but metadata, or of labels.
     Content,
+    /// A change of anything but metadata and status.
+    Body,
     /// A change of anything but metadata, and but the status where that is written apart.
     Custom,
 }
@@ -60,8 +66,19 @@ pub struct Subresource {
     pub verbs: &'static [&'static str],
 }
 
-/// How the `scale` subresource reads and writes a kind.
+/// A subresource that has the form of the object and rules of its own.
 #[derive(Debug)]
+pub struct Part {
+    /// The last segment of its path.
+    pub name: &'static str,
+    /// Makes a draft the old object with nothing but this part changed.
+    pub prepare: fn(&mut Object, &Object),
+    /// Finds everything wrong with the change, besides what is wrong with the new object.
+    pub check: fn(&Object, &Object, &mut Errors),
+}
+
+/// How the `scale` subresource reads and writes a kind.
+#[derive(Clone, Copy, Debug)]
 pub struct ScaleFields {
     /// The desired count.
     pub replicas: &'static str,
@@ -69,6 +86,16 @@ pub struct ScaleFields {
     pub status_replicas: &'static str,
     /// The label selector of the counted objects.
     pub selector: &'static str,
+}
+
+/// How bodies of a kind and of the kind as which it is stored become each other. Nothing may be lost on the way there
+/// and back: an update that changes nothing must find the same bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversion {
+    /// Makes the stored body.
+    pub to_stored: fn(Struct) -> Struct,
+    /// Makes the body of this kind.
+    pub from_stored: fn(Struct) -> Struct,
 }
 
 /// All verbs of a stored kind.
@@ -105,15 +132,19 @@ pub struct Kind {
     pub verbs: &'static [&'static str],
     /// Subresources, sorted by name.
     pub subresources: &'static [Subresource],
+    /// Subresources among them that have the form of the object, status aside.
+    pub parts: &'static [Part],
     /// The shape of the body.
     pub ty: Type,
-    /// Whether objects are stored; otherwise a create is answered and forgotten.
+    /// Whether objects are stored; otherwise a create is answered and forgotten, and what can be read is made up then.
     pub stored: bool,
-    /// The kind as which objects are stored, if it is another one. It has the same shape: only the envelope differs.
+    /// The kind as which objects are stored, if it is another one.
     pub stored_as: Option<&'static Self>,
+    /// How the two become each other; without it they have the same shape, and only the envelope differs.
+    pub conversion: Option<Conversion>,
     /// Fields for field selectors, besides `metadata.name` and `metadata.namespace`.
     pub selectable: &'static [SelectableField],
-    /// Their paths, in the same order: what the header of a stored object holds.
+    /// Their paths in the stored object, in the same order: what its header holds.
     pub field_paths: &'static [&'static str],
     /// Columns of the Table form.
     pub columns: &'static [Column],
@@ -131,6 +162,8 @@ pub struct Kind {
     pub lifetime_seconds: Option<u32>,
     /// The scale subresource, if there is one.
     pub scale: Option<ScaleFields>,
+    /// Whether a deletion answers with the deleted object rather than with a Status.
+    pub returns_deleted: bool,
     /// Whether the children of a deleted object stay, unless the client says otherwise.
     pub orphan_by_default: bool,
     /// Why the kind should no longer be used; empty if it may. Sent as a Warning with every answer.
@@ -145,12 +178,16 @@ pub struct Kind {
     pub on_status_update: fn(&mut Object, &Object),
     /// Finds everything wrong with an object.
     pub check: fn(&Object, &mut Errors),
+    /// Finds what is wrong with a new object only, besides `check`.
+    pub check_create: fn(&Object, &mut Errors),
     /// Finds everything wrong with a change, besides `check` of the new object.
     pub check_update: fn(&Object, &Object, &mut Errors),
     /// Finds everything wrong with a change of the status.
     pub check_status_update: fn(&Object, &Object, &mut Errors),
     /// Seconds between a deletion and the end of the object, given the wish of the client; 0 is at once.
     pub grace: fn(&Object, Option<i64>) -> i64,
+    /// Why the object of this name may not be deleted by name; nothing if it may.
+    pub undeletable: fn(&str) -> Option<&'static str>,
     /// Marks an object whose deletion begins.
     pub on_delete: fn(&mut Object),
     /// Whether something other than metadata.finalizers still holds an object whose deletion has begun.
@@ -186,9 +223,11 @@ impl Kind {
         scope: Scope::Namespaced,
         verbs: ALL_VERBS,
         subresources: &[],
+        parts: &[],
         ty: &types::META_V1_STATUS,
         stored: true,
         stored_as: None,
+        conversion: None,
         selectable: &[],
         field_paths: &[],
         columns: NAME_AND_AGE,
@@ -199,6 +238,7 @@ impl Kind {
         unconditional_update: true,
         lifetime_seconds: None,
         scale: None,
+        returns_deleted: false,
         orphan_by_default: false,
         deprecation: "",
         defaults: |_| {},
@@ -206,9 +246,11 @@ impl Kind {
         on_update: |_, _| {},
         on_status_update: |_, _| {},
         check: |_, _| {},
+        check_create: |_, _| {},
         check_update: |_, _, _| {},
         check_status_update: |_, _, _| {},
         grace: |_, _| 0,
+        undeletable: |_| None,
         on_delete: |_| {},
         held: |_| false,
         warnings: |_| Vec::new(),
@@ -218,6 +260,18 @@ impl Kind {
     /// A question that is answered and forgotten; override names, type and rules.
     pub const QUESTION: Self =
         Self { scope: Scope::Cluster, verbs: CREATE_ONLY, stored: false, name_rule: |_| Vec::new(), ..Self::BASE };
+
+    /// An older name of a kind, with its shape and its rules, so that old manifests apply. It has neither short names nor
+    /// categories: a command that names no group means the present one.
+    pub const fn view(
+        present: &'static Self,
+        group: &'static str,
+        version: &'static str,
+        deprecation: &'static str,
+    ) -> Self {
+        let stored_as = Some(present);
+        Self { group, version, stored_as, deprecation, short_names: &[], categories: &[], ..*present }
+    }
 
     /// `apps/v1`, or `v1` for the core group.
     pub fn api_version(&self) -> String {
@@ -229,10 +283,37 @@ impl Kind {
         self.stored_as.unwrap_or(self)
     }
 
+    /// The kind under whose name the schema has the shape: this one, unless it is a mere view.
+    pub fn shape(&self) -> &Self {
+        if self.conversion.is_some() { self } else { self.stored_as.unwrap_or(self) }
+    }
+
+    /// An object of this kind as it is stored.
+    pub fn to_stored(&'static self, mut object: Object) -> Object {
+        if let Some(conversion) = &self.conversion {
+            object.body = (conversion.to_stored)(object.body);
+        }
+        self.storage().named(object)
+    }
+
+    /// A stored object as it is served.
+    pub fn from_stored(&self, mut object: Object) -> Object {
+        if let Some(conversion) = &self.conversion {
+            object.body = (conversion.from_stored)(object.body);
+        }
+        self.named(object)
+    }
+
+    fn named(&self, mut object: Object) -> Object {
+        object.api_version = self.api_version().into();
+        object.kind = self.kind.into();
+        object
+    }
+
     /// The shape of a list of objects, if there are lists.
     pub fn list_type(&self) -> Option<Type> {
-        let kind = self.stored_as.unwrap_or(self);
-        schema::object_type(kind.group, kind.version, &kind.list_kind()).filter(|_| kind.stored)
+        let kind = self.shape();
+        schema::object_type(kind.group, kind.version, &kind.list_kind()).filter(|_| kind.verbs.contains(&"list"))
     }
 
     /// The kind of a list of objects.
@@ -253,6 +334,11 @@ impl Kind {
     /// The subresource of this name.
     pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
         self.subresources.iter().find(|subresource| subresource.name == name)
+    }
+
+    /// The part of this name.
+    pub fn part(&self, name: &str) -> Option<&'static Part> {
+        self.parts.iter().find(|part| part.name == name)
     }
 
     /// Whether the status is written through its own subresource.
@@ -281,7 +367,7 @@ impl Kind {
     pub fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
         match subresource {
             "" if self.has_status() => &["status"],
-            "status" => &["spec"],
+            "status" | "approval" => &["spec"],
             _ => &[],
         }
     }
@@ -344,9 +430,19 @@ impl Kind {
         (self.on_status_update)(new, old);
     }
 
+    /// Keeps everything of `old` but a part.
+    pub fn prepare_for_part_update(&self, part: &str, new: &mut Object, old: &Object) {
+        let Some(part) = self.part(part) else { return };
+        (part.prepare)(new, old);
+        meta::copy(new, old, "generation");
+        if self.generation_grows(new, old) {
+            new.metadata_mut().set("generation", old.generation() + 1);
+        }
+    }
+
     fn generation_grows(&self, new: &Object, old: &Object) -> bool {
         match self.generation {
-            Generation::Untracked => false,
+            Generation::Untracked | Generation::Constant => false,
             Generation::Spec => new.at("spec") != old.at("spec"),
             Generation::SpecOrAnnotations => {
                 new.at("spec") != old.at("spec") || new.at("metadata.annotations") != old.at("metadata.annotations")
@@ -364,6 +460,10 @@ impl Kind {
                 new.labels() != old.labels()
                     || fields.into_iter().any(|field| new.body.get(field.name) != old.body.get(field.name))
             }
+            Generation::Body => {
+                let mut fields = self.ty.fields.iter().filter(|field| !matches!(field.name, "metadata" | "status"));
+                fields.any(|field| new.body.get(field.name) != old.body.get(field.name))
+            }
         }
     }
 
@@ -374,6 +474,7 @@ impl Kind {
             meta::check(self, object, &mut errors);
         }
         (self.check)(object, &mut errors);
+        (self.check_create)(object, &mut errors);
         if let Some(custom) = self.custom {
             custom.check(object, None, &mut errors);
         }
@@ -399,6 +500,17 @@ impl Kind {
         (self.check_status_update)(new, old, &mut errors);
         if let Some(custom) = self.custom {
             custom.check(new, Some(old), &mut errors);
+        }
+        errors
+    }
+
+    /// Everything wrong with an update of a part.
+    pub fn validate_part_update(&self, part: &str, new: &Object, old: &Object) -> Errors {
+        let mut errors = Errors::new();
+        meta::check_update(self, new, old, &mut errors);
+        (self.check)(new, &mut errors);
+        if let Some(part) = self.part(part) {
+            (part.check)(new, old, &mut errors);
         }
         errors
     }
@@ -444,7 +556,19 @@ pub fn in_version(group: &str, version: &str) -> &'static [&'static Kind] {
     &KINDS[start..end]
 }
 
-/// All groups with their versions, in the order of [`KINDS`]; the core group first. The first version is preferred.
+/// Where a version stands among others, the preferred ones first: stable before beta before alpha, late before early.
+fn version_rank(version: &str) -> (u8, Reverse<u32>, Reverse<u32>) {
+    let number = |text: &str| Reverse(text.parse().unwrap_or(0));
+    let rest = version.strip_prefix('v').unwrap_or(version);
+    for (rank, stage) in [(1, "beta"), (2, "alpha")] {
+        if let Some((major, minor)) = rest.split_once(stage) {
+            return (rank, number(major), number(minor));
+        }
+    }
+    (0, number(rest), Reverse(0))
+}
+
+/// All groups with their versions, the core group first. The first version is preferred.
 pub fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut groups: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
     for kind in KINDS {
@@ -456,6 +580,9 @@ pub fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
             }
             _ => groups.push((kind.group, vec![kind.version])),
         }
+    }
+    for (_, versions) in &mut groups {
+        versions.sort_by_key(|version| version_rank(version));
     }
     groups
 }

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use crate::validation::{Errors, Path};
+
 /// The longest DNS label.
 pub const LABEL_MAX: usize = 63;
 /// The longest DNS subdomain.
@@ -14,10 +16,13 @@ const GENERATED_SUFFIX: usize = 5;
 const SUFFIX_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const WILDCARD: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const HTTP_PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
+const C_IDENTIFIER: &str = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')";
 const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
 fn too_long(max: usize) -> String {
@@ -52,6 +57,13 @@ fn check(name: &str, max: usize, shaped: bool, message: &str) -> Vec<String> {
 /// A DNS-1123 subdomain: names of most objects.
 pub fn dns1123_subdomain(name: &str) -> Vec<String> {
     check(name, SUBDOMAIN_MAX, name.split('.').all(|part| is_label_shaped(part.as_bytes())), SUBDOMAIN)
+}
+
+/// A DNS-1123 subdomain with `*` for its first label: hosts of an Ingress.
+pub fn wildcard_dns1123_subdomain(name: &str) -> Vec<String> {
+    let shaped =
+        name.strip_prefix("*.").is_some_and(|rest| rest.split('.').all(|part| is_label_shaped(part.as_bytes())));
+    check(name, SUBDOMAIN_MAX, shaped, WILDCARD)
 }
 
 /// A DNS-1123 label: namespaces, containers.
@@ -165,6 +177,64 @@ pub fn ip(address: &str) -> Vec<String> {
         return Vec::new();
     }
     vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]
+}
+
+/// Checks a name that has to be there and is safe as one segment of a URL path.
+pub fn check_required_segment(name: &str, path: &Path<'_>, errors: &mut Errors) {
+    if name.is_empty() {
+        errors.required(path, "");
+    }
+    errors.invalid_each(path, name, path_segment(name));
+}
+
+/// Checks a path with a domain before it, such as `example.com/controller`.
+pub fn check_domain_prefixed_path(value: &str, path: &Path<'_>, errors: &mut Errors) {
+    if value.is_empty() {
+        errors.required(path, "");
+        return;
+    }
+    match value.split_once('/') {
+        Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
+            errors.invalid_each(path, domain, dns1123_subdomain(domain));
+            if !rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte)) {
+                errors.invalid(path, rest, format!("Invalid path (regex used for validation is '{HTTP_PATH}')"));
+            }
+        }
+        _ => errors.invalid(path, value, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
+    }
+}
+
+/// Checks the name of a webhook: a domain of at least three segments.
+pub fn check_fully_qualified_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
+    if name.is_empty() {
+        errors.required(path, "");
+        return;
+    }
+    let problems = dns1123_subdomain(name);
+    if !problems.is_empty() {
+        errors.invalid(path, name, problems.join(","));
+    } else if name.split('.').count() < 3 {
+        errors.invalid(path, name, "should be a domain with at least three segments separated by dots");
+    }
+}
+
+/// An identifier as in C: attributes of devices.
+pub fn c_identifier(name: &str) -> Vec<String> {
+    let shaped = !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
+    check(name, usize::MAX, shaped && !name.is_empty(), C_IDENTIFIER)
+}
+
+/// Checks the name of a storage or device driver: a DNS-1123 subdomain, in either case, no longer than a label.
+pub fn check_csi_driver_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
+    if name.is_empty() {
+        errors.required(path, "");
+        return;
+    }
+    if name.len() > LABEL_MAX {
+        errors.too_long(path, LABEL_MAX);
+    }
+    errors.invalid_each(path, name, dns1123_subdomain(&name.to_lowercase()));
 }
 
 /// A percentage such as `25%`.

@@ -260,6 +260,20 @@ impl Ord for Quantity {
     }
 }
 
+/// Nothing.
+impl Default for Quantity {
+    fn default() -> Self {
+        Self { nano: 0, format: Format::DecimalSi }
+    }
+}
+
+/// So many whole units.
+impl From<u32> for Quantity {
+    fn from(units: u32) -> Self {
+        Self { nano: i128::from(units) * NANO_PER_UNIT, format: Format::DecimalSi }
+    }
+}
+
 impl std::ops::Add for Quantity {
     type Output = Self;
     /// The sum, in the left side's family unless that is nothing.

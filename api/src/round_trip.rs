@@ -72,13 +72,22 @@ fn node(kind: &FieldKind, entropy: &mut Entropy<'_>, depth: usize) -> Option<Nod
 }
 
 fn object(bytes: &[u8]) -> Object {
-    let kinds: [(&str, &str); 6] = [
+    let kinds: [(&str, &str); 15] = [
         ("v1", "Pod"),
         ("apps/v1", "Deployment"),
         ("v1", "Service"),
         ("v1", "Node"),
         ("discovery.k8s.io/v1", "EndpointSlice"),
         ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+        ("apps/v1", "StatefulSet"),
+        ("autoscaling/v2", "HorizontalPodAutoscaler"),
+        ("batch/v1", "Job"),
+        ("policy/v1", "PodDisruptionBudget"),
+        ("v1", "PersistentVolume"),
+        ("networking.k8s.io/v1", "Ingress"),
+        ("certificates.k8s.io/v1", "CertificateSigningRequest"),
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"),
+        ("resource.k8s.io/v1", "ResourceSlice"),
     ];
     let mut entropy = Entropy(bytes.iter());
     let (api_version, kind) = kinds[usize::from(entropy.byte()) % kinds.len()];

@@ -437,6 +437,11 @@ impl Status {
         status
     }
 
+    /// A failure that upstream has no word for either.
+    pub fn unknown(message: impl Into<String>) -> Self {
+        Self { reason: None, ..Self::failure(Reason::InternalError, message) }
+    }
+
     /// The server failed.
     pub fn internal(error: impl std::fmt::Display) -> Self {
         let cause = Cause { message: error.to_string(), ..Cause::default() };

@@ -36,6 +36,11 @@ pub const fn integer(name: &'static str, description: &'static str) -> Column {
     Column { kind: "integer", ..column(name, description) }
 }
 
+/// A truth column that is always shown.
+pub const fn boolean(name: &'static str, description: &'static str) -> Column {
+    Column { kind: "boolean", ..column(name, description) }
+}
+
 /// A text column of the wide output.
 pub const fn wide(name: &'static str, description: &'static str) -> Column {
     Column { priority: 1, ..column(name, description) }
@@ -94,6 +99,12 @@ impl From<String> for Cell {
 impl From<i64> for Cell {
     fn from(number: i64) -> Self {
         Self::Int(number)
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
     }
 }
 

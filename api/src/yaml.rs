@@ -1,4 +1,5 @@
-//! YAML bodies (`application/yaml`, server-side apply): read into JSON text, then decoded like any JSON.
+//! YAML bodies (`application/yaml`, server-side apply): read into JSON text, then decoded like any JSON; and written from
+//! JSON text, for who asks for YAML.
 //!
 //! Only the form matters here; names, types and repeated keys are checked by the one decoder in [`json`](crate::json).
 //! Anchors and aliases are bounded by the parser's budget.
@@ -17,6 +18,13 @@ pub struct Error(#[from] Box<serde_saphyr::Error>);
 pub fn to_json(yaml: &str) -> Result<Vec<u8>, Error> {
     let Text(text) = serde_saphyr::from_str_with_options(yaml, options()).map_err(Box::new)?;
     Ok(text)
+}
+
+/// The YAML of a JSON text, keys in their order. What is no JSON stays as it is, which is YAML too.
+pub fn from_json(json: Vec<u8>) -> Vec<u8> {
+    let value: Option<serde_json::Value> = serde_json::from_slice(&json).ok();
+    let yaml = value.and_then(|value| serde_saphyr::to_string(&value).ok());
+    yaml.map_or(json, String::into_bytes)
 }
 
 /// As upstream's reader: repeated keys are passed on for the JSON decoder to report, and 0644 is octal.

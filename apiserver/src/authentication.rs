@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use api::status::Status;
 use http::{HeaderMap, header, request::Parts};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use crate::{
     user::{SERVICE_ACCOUNT_PREFIX, UserInfo},
 };
 
+pub(crate) mod impersonation;
 pub(crate) mod service_account;
 pub(crate) mod x509;
 
@@ -26,6 +27,12 @@ use service_account::{Claims, TokenError, TokenKeys};
 /// How long a verified token is believed without looking again.
 const REMEMBERED: Duration = Duration::from_secs(10);
 const MAX_REMEMBERED: usize = 8192;
+/// How long after its end what a token is bound to still holds it, for clocks differ.
+const AFTER_END: SignedDuration = SignedDuration::from_secs(60);
+/// The name of callers without an identity.
+pub(crate) const ANONYMOUS: &str = "system:anonymous";
+/// The group of callers without an identity.
+pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
 
 /// A token's holder and audiences.
 #[derive(Debug, Clone)]
@@ -65,8 +72,8 @@ impl Authenticator {
             };
         }
         if is_health(info) {
-            let groups = vec!["system:unauthenticated".to_owned()];
-            return Ok(Arc::new(UserInfo { name: "system:anonymous".into(), groups, ..UserInfo::default() }));
+            let groups = vec![UNAUTHENTICATED.to_owned()];
+            return Ok(Arc::new(UserInfo { name: ANONYMOUS.into(), groups, ..UserInfo::default() }));
         }
         Err(Status::unauthorized().into())
     }
@@ -111,8 +118,8 @@ impl Authenticator {
             return Err(TokenError::Foreign);
         }
         let exists = |plural: &str, namespace: &str, reference: &service_account::Reference| {
-            let found = self.storage.local_uid("", plural, namespace, &reference.name);
-            if found.is_some_and(|uid| uid == reference.uid) {
+            let found = self.storage.local_json("", plural, namespace, &reference.name);
+            if found.is_some_and(|object| object["metadata"]["uid"] == *reference.uid && !is_over(&object)) {
                 return Ok(());
             }
             Err(TokenError::Unbound(format!("{plural} {namespace}/{}", reference.name)))
@@ -132,11 +139,23 @@ impl Authenticator {
             exists("secrets", &private.namespace, secret)?;
         }
         if let Some(node) = &private.node {
+            // A token bound to a pod ends with the pod, which the node's end brings about.
+            if private.pod.is_none() {
+                exists("nodes", "", node)?;
+            }
             tell("node-name", &node.name);
-            tell("node-uid", &node.uid);
+            if !node.uid.is_empty() {
+                tell("node-uid", &node.uid);
+            }
         }
         Ok(Verified { user: Arc::new(user), audiences: claims.aud })
     }
+}
+
+/// True when an object should have been gone for a while.
+fn is_over(object: &serde_json::Value) -> bool {
+    let end: Option<Timestamp> = object["metadata"]["deletionTimestamp"].as_str().and_then(|end| end.parse().ok());
+    end.is_some_and(|end| end.checked_add(AFTER_END).is_ok_and(|end| end < Timestamp::now()))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

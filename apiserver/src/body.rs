@@ -116,7 +116,8 @@ fn unreadable(expected: &Expected<'_>, why: &str) -> Error {
     Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {why}")).into()
 }
 
-fn check_kind(api_version: &str, kind: &str, expected: &Expected<'_>) -> Result<()> {
+/// Whether an object that says it is of this kind may stand where another is expected.
+pub(crate) fn check_kind(api_version: &str, kind: &str, expected: &Expected<'_>) -> Result<()> {
     let (group, version) = split_api_version(api_version);
     let fits = (kind.is_empty() || kind == expected.kind)
         && (api_version.is_empty() || (group == expected.group && version == expected.version));

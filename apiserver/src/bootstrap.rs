@@ -13,10 +13,13 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     compaction,
+    quota::keeper,
     server::{ApiServer, Server},
     user::Fence,
 };
 
+mod defaults;
+mod flow_control;
 mod masters;
 mod policy;
 pub(crate) mod writer;
@@ -41,11 +44,12 @@ async fn act(server: Arc<Server>) {
             if !now.acting {
                 return std::future::pending().await;
             }
-            let writer = Writer::new(server.clone(), Fence { term: now.term });
+            let fence = Fence { term: now.term };
+            let writer = Writer::new(server.clone(), fence);
             while !ensure(&writer, &server).await {
                 tokio::time::sleep(RETRY).await;
             }
-            masters::keep_endpoints(&writer, &server).await;
+            tokio::join!(masters::keep_endpoints(&writer, &server), keeper::run(&server, fence));
         };
         tokio::select! {
             () = server.shutdown.cancelled() => return,
@@ -68,7 +72,10 @@ async fn ensure(writer: &Writer, server: &Server) -> bool {
     objects.extend(service(server));
     objects.push(policy::authentication_reader());
     objects.extend(client_authority(server));
-    all(writer, objects).await
+    let defaults = defaults::objects(server);
+    let created = join_all(defaults.into_iter().map(|object| writer.create(object)));
+    let (written, created) = tokio::join!(all(writer, objects), created);
+    written && created.into_iter().all(|created| created)
 }
 
 /// Writes all at once, so that they share the store's batches.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
 use crate::catalog::Catalog;
+use crate::health;
 use crate::request_info::RequestInfo;
 
 /// Versions of the aggregated form; kubectl up to 1.29 asks for the second.
@@ -22,20 +23,8 @@ const AGGREGATED_VERSIONS: [(&str, &str); 2] = [
     ("v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
     ("v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
 ];
-const OTHER_PATHS: [&str; 12] = [
-    "/api",
-    "/apis",
-    "/healthz",
-    "/livez",
-    "/metrics",
-    "/openapi/v2",
-    "/openapi/v3",
-    "/openapi/v3/",
-    "/openid/v1/jwks",
-    "/readyz",
-    "/version",
-    "/.well-known/openid-configuration",
-];
+/// Besides those of [`crate::health`].
+const OTHER_PATHS: [&str; 6] = ["/api", "/apis", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"];
 
 /// A document that never changes.
 #[derive(Clone)]
@@ -112,7 +101,7 @@ impl Documents {
                 plain.insert(version_path(group, version), resource_list(group, version, &kinds));
             }
         }
-        let mut paths: Vec<&str> = plain.keys().map(String::as_str).chain(OTHER_PATHS).collect();
+        let mut paths: Vec<&str> = plain.keys().map(String::as_str).chain(OTHER_PATHS).chain(health::PATHS).collect();
         paths.sort_unstable();
         paths.dedup();
         let root = json!({ "paths": paths });
@@ -333,15 +322,21 @@ mod tests {
         assert_eq!(
             names,
             [
+                "controllerrevisions",
+                "daemonsets",
+                "daemonsets/status",
                 "deployments",
                 "deployments/scale",
                 "deployments/status",
                 "replicasets",
                 "replicasets/scale",
-                "replicasets/status"
+                "replicasets/status",
+                "statefulsets",
+                "statefulsets/scale",
+                "statefulsets/status"
             ]
         );
-        assert_eq!(list["resources"][1]["group"], "autoscaling");
+        assert_eq!(list["resources"][4]["group"], "autoscaling");
         assert!(api::kind::KINDS.iter().all(|kind| !kind.verbs.is_empty()));
     }
 }

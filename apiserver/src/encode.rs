@@ -2,7 +2,15 @@
 
 use std::io::Write;
 
-use api::{Object, Struct, kind::Kind, protobuf, schema::object_type, status::Status, stored::StoredObject};
+use api::{
+    Object, Struct,
+    kind::Kind,
+    protobuf,
+    schema::object_type,
+    status::Status,
+    stored::StoredObject,
+    validation::{Errors, Path},
+};
 use axum::body::Body;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -40,16 +48,22 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    /// Reads the option `includeObject`.
-    pub(crate) fn parse(include: &str) -> Result<Self> {
+    /// Reads the option `includeObject`, which means something for tables only.
+    pub(crate) fn parse(include: &str, encoding: Encoding) -> Result<Self> {
         let include = match include {
-            "" | "Metadata" => Include::Metadata,
             "None" => Include::None,
             "Object" => Include::Object,
-            other => {
-                let message = format!("unrecognized includeObject value: \"{other}\"");
+            other if matches!(encoding.target, Target::Table(_)) && !matches!(other, "" | "Metadata") => {
+                let mut errors = Errors::default();
+                errors.invalid(
+                    &Path::Root.field("includeObject"),
+                    other,
+                    "must be 'Metadata', 'Object', 'None', or empty",
+                );
+                let message = format!("Unable to convert to Table as requested: {errors}");
                 return Err(Status::bad_request(message).into());
             }
+            _ => Include::Metadata,
         };
         Ok(Self { include, columns_known: false })
     }
@@ -115,26 +129,25 @@ pub(crate) fn status_protobuf(json: &[u8]) -> Vec<u8> {
 
 /// Decodes a stored object and gives it the envelope under which it is served.
 pub(crate) fn decode(resource: &Resource, stored: &StoredObject) -> Result<Object> {
-    let mut object = stored.to_object(resource.kind.ty).map_err(Status::internal)?;
-    if !resource.kind.served_as_stored() {
-        object.api_version = resource.kind.api_version().into();
+    let kind = resource.kind;
+    if kind.custom.is_some() {
+        // All versions have the same fields, and each shows those that it names. It may promise more than it did when
+        // the object was written.
+        let mut object = kind.from_stored(stored.to_object(kind.ty).map_err(Status::internal)?);
+        kind.default(&mut object);
+        return Ok(object);
     }
-    if resource.kind.custom.is_some() {
-        // The schema may promise more than it did when the object was written.
-        resource.kind.default(&mut object);
-    }
-    Ok(object)
+    let object = stored.to_object(kind.storage().ty).map_err(Status::internal)?;
+    Ok(if kind.stored_as.is_some() { kind.from_stored(object) } else { object })
 }
 
-/// The bytes to store for an object, in the envelope under which it is stored.
+/// The bytes to store for an object, as the kind as which it is stored.
 pub(crate) fn value(kind: &'static Kind, object: &mut Object) -> Bytes {
     if kind.stored_as.is_none() {
         return api::stored::value(object);
     }
-    let served = std::mem::replace(&mut object.api_version, kind.storage().api_version().into());
-    let value = api::stored::value(object);
-    object.api_version = served;
-    value
+    object.set_resource_version(0);
+    api::stored::value(&mut kind.to_stored(object.clone()))
 }
 
 /// The metadata alone.
@@ -155,16 +168,8 @@ pub(crate) fn list(
     show: Show,
     gzip: bool,
 ) -> Result<(Body, bool)> {
-    let plain = encoding.target == Target::Object && encoding.media != MediaType::Protobuf;
-    if plain && resource.kind.custom.is_some() {
-        let bytes = finish(whole_list(resource, &page)?, encoding);
-        return Ok(if bytes.len() < PIECE {
-            (Body::from(bytes), false)
-        } else {
-            stream(std::iter::once(Bytes::from(bytes)), gzip)
-        });
-    }
-    if plain && !encoding.pretty {
+    let as_stored = resource.kind.conversion.is_none() && resource.kind.custom.is_none();
+    if as_stored && encoding.target == Target::Object && encoding.media == MediaType::Json && !encoding.pretty {
         let size: usize = page.objects.iter().map(|object| object.json().len()).sum();
         let pieces = Pieces::new(resource, page);
         return Ok(if size < PIECE {
@@ -181,9 +186,9 @@ pub(crate) fn list(
                 page.objects.iter().map(|stored| decode(resource, stored)).collect::<Result<_>>()?;
             table::table(resource.kind, &head, objects, show)
         }
-        (Target::PartialMetadata, MediaType::Json | MediaType::Yaml) => partial_list(resource, &page)?,
         (target, MediaType::Protobuf) => protobuf_list(resource, &page, target)?,
-        (Target::Object, _) => Pieces::new(resource, page).collect::<Vec<_>>().concat(),
+        (Target::Object, _) if as_stored => Pieces::new(resource, page).collect::<Vec<_>>().concat(),
+        (target, _) => json_list(resource, &page, target)?,
     };
     let bytes = finish(bytes, encoding);
     if bytes.len() < PIECE {
@@ -192,27 +197,27 @@ pub(crate) fn list(
     Ok(stream(std::iter::once(Bytes::from(bytes)), gzip))
 }
 
-/// A list of objects that are not served as they are stored. Each says its kind, as clients expect of objects they have
-/// no type for.
-fn whole_list(resource: &Resource, page: &Page) -> Result<Vec<u8>> {
-    let mut out = head(&resource.kind.list_kind(), &resource.kind.api_version(), page);
+/// A list of objects that are not sent as they are stored.
+fn json_list(resource: &Resource, page: &Page, target: Target) -> Result<Vec<u8>> {
+    let whole = target == Target::Object;
+    let mut out = if whole {
+        head(&resource.kind.list_kind(), &resource.kind.api_version(), page)
+    } else {
+        head("PartialObjectMetadataList", "meta.k8s.io/v1", page)
+    };
     for (at, stored) in page.objects.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        api::json::write_object(&mut out, &decode(resource, stored)?);
-    }
-    out.extend_from_slice(b"]}");
-    Ok(out)
-}
-
-fn partial_list(resource: &Resource, page: &Page) -> Result<Vec<u8>> {
-    let mut out = head("PartialObjectMetadataList", "meta.k8s.io/v1", page);
-    for (at, stored) in page.objects.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
+        let object = decode(resource, stored)?;
+        if whole && resource.kind.custom.is_some() {
+            // Clients have no type for such objects: each says its kind.
+            api::json::write_object(&mut out, &object);
+        } else if whole {
+            out.extend_from_slice(&api::json::encode_struct(&object.body));
+        } else {
+            api::json::write_object(&mut out, &partial(object));
         }
-        api::json::write_object(&mut out, &partial(decode(resource, stored)?));
     }
     out.extend_from_slice(b"]}");
     Ok(out)
@@ -302,10 +307,15 @@ impl Iterator for Pieces {
 }
 
 /// A body of pieces; the second value says whether it is compressed.
-fn stream(pieces: impl Iterator<Item = Bytes> + Send + 'static, gzip: bool) -> (Body, bool) {
-    if !gzip {
-        return (Body::from_stream(futures_util::stream::iter(pieces.map(Ok::<_, std::io::Error>))), false);
+fn stream(pieces: impl Iterator<Item = Bytes> + Send + 'static, compress: bool) -> (Body, bool) {
+    if compress {
+        return (gzip(pieces), true);
     }
+    (Body::from_stream(futures_util::stream::iter(pieces.map(Ok::<_, std::io::Error>))), false)
+}
+
+/// A compressed body of pieces, made while it is sent.
+pub(crate) fn gzip(pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
     let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
     let mut pieces = pieces;
     let compressed = std::iter::from_fn(move || {
@@ -322,10 +332,14 @@ fn stream(pieces: impl Iterator<Item = Bytes> + Send + 'static, gzip: bool) -> (
         }
         None
     });
-    (Body::from_stream(futures_util::stream::iter(compressed)), true)
+    Body::from_stream(futures_util::stream::iter(compressed))
 }
 
-/// JSON text is YAML as it is; people get it indented.
-fn finish(json: Vec<u8>, encoding: Encoding) -> Vec<u8> {
-    if encoding.pretty && encoding.media == MediaType::Json { api::json::pretty(&json) } else { json }
+/// JSON text in the form that was asked for: as YAML, indented for people, or as it is.
+pub(crate) fn finish(json: Vec<u8>, encoding: Encoding) -> Vec<u8> {
+    match encoding.media {
+        MediaType::Yaml => api::yaml::from_json(json),
+        MediaType::Json if encoding.pretty => api::json::pretty(&json),
+        MediaType::Json | MediaType::Protobuf => json,
+    }
 }

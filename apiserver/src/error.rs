@@ -63,7 +63,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// A Status as an answer. Failures are told in JSON, which every client reads.
+/// A Status as an answer, in JSON, which every client reads.
 pub(crate) fn status_response(status: &Status) -> Response {
     let code = StatusCode::from_u16(status.http_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(Body::from(status.to_json()));
@@ -73,5 +73,7 @@ pub(crate) fn status_response(status: &Status) -> Response {
     if let Some(seconds) = status.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    // On its way out it gets the form the client asked for.
+    response.extensions_mut().insert(status.clone());
     response
 }

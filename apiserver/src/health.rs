@@ -1,23 +1,59 @@
 //! Health, metrics and token keys: the paths that tell how the server is.
 
-use std::{sync::Arc, sync::atomic::Ordering};
+use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
+    metrics,
     request_info::{RequestInfo, query_pairs},
     server::Server,
 };
 
 /// How far the local replica may be behind what it knows to be committed.
 const MAX_LAG: u64 = 10_000;
+const ENDPOINTS: [&str; 3] = ["healthz", "livez", "readyz"];
+
+/// The paths of single checks, and of what else this module answers.
+pub(crate) const PATHS: [&str; 17] = [
+    "/.well-known/openid-configuration",
+    "/healthz",
+    "/healthz/etcd",
+    "/healthz/ping",
+    "/livez",
+    "/livez/ping",
+    "/metrics",
+    "/metrics/slis",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/readyz/etcd",
+    "/readyz/etcd-readiness",
+    "/readyz/ping",
+    "/readyz/poststarthook/crd-informer-synced",
+    "/readyz/poststarthook/rbac/bootstrap-roles",
+    "/readyz/poststarthook/start-system-namespaces-controller",
+    "/readyz/shutdown",
+];
+
+/// One thing that is looked at: its name, and what is wrong if something is.
+type Check = (&'static str, Result<(), &'static str>);
 
 /// Answers a health, metrics or key path.
 pub(crate) fn path(server: &Arc<Server>, info: &RequestInfo, parts: &Parts) -> Option<Response> {
     let path = info.path.trim_end_matches('/');
     match path {
-        "/metrics" => return Some(metrics(server)),
+        "/metrics" => {
+            server.metrics.look(&server.limits, &server.storage);
+            return Some(metrics::answer(&server.registry, &parts.headers));
+        }
+        "/metrics/slis" => {
+            for endpoint in ENDPOINTS {
+                let checks = server.checks(endpoint).into_iter().map(|(name, passed)| (name, passed.is_ok()));
+                server.metrics.checked(endpoint, &Vec::from_iter(checks));
+            }
+            return Some(metrics::answer(&server.indicators, &parts.headers));
+        }
         "/openid/v1/jwks" => return Some(json("application/jwk-set+json", &server.keys.jwks())),
         "/.well-known/openid-configuration" => {
             let uri = format!("https://{}:{}/openid/v1/jwks", server.config.advertise_address, server.config.port);
@@ -25,47 +61,84 @@ pub(crate) fn path(server: &Arc<Server>, info: &RequestInfo, parts: &Parts) -> O
         }
         _ => {}
     }
-    let (endpoint, only) = path.strip_prefix('/')?.split_once('/').unwrap_or((&path[1..], ""));
-    // Being alive needs nothing but this answer: a server without a quorum must not be restarted for it.
-    let checks = match endpoint {
-        "livez" => vec![("ping", true)],
-        "readyz" | "healthz" => server.checks(endpoint == "readyz"),
-        _ => return None,
-    };
-    let query = parts.uri.query().unwrap_or_default();
-    let excluded: Vec<String> =
-        query_pairs(query).filter(|(key, _)| key == "exclude").map(|(_, value)| value).collect();
-    let verbose = query_pairs(query).any(|(key, _)| key == "verbose");
-    if !only.is_empty() && !checks.iter().any(|(name, _)| *name == only) {
-        return None;
+    let (endpoint, only) = path.strip_prefix('/')?.split_once('/').unwrap_or((path.get(1..)?, ""));
+    let endpoint = ENDPOINTS.into_iter().find(|known| *known == endpoint)?;
+    let checks = server.checks(endpoint);
+    if !only.is_empty() {
+        let (_, passed) = checks.into_iter().find(|(name, _)| *name == only)?;
+        return Some(match passed {
+            Ok(()) => plain(StatusCode::OK, "ok"),
+            Err(why) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n")),
+        });
     }
-    let considered = checks.iter().filter(|(name, _)| only.is_empty() || *name == only);
-    Some(report(endpoint, considered, &excluded, verbose))
+    let query = parts.uri.query().unwrap_or_default();
+    let excluded = query_pairs(query).filter(|(key, _)| key == "exclude").map(|(_, value)| value).collect();
+    let verbose = query_pairs(query).any(|(key, _)| key == "verbose");
+    let (healthy, lines) = report(&checks, excluded);
+    Some(match (healthy, verbose) {
+        (true, false) => plain(StatusCode::OK, "ok"),
+        (true, true) => plain(StatusCode::OK, format!("{lines}{endpoint} check passed\n")),
+        (false, _) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{endpoint} check failed\n")),
+    })
 }
 
-fn report<'a>(
-    endpoint: &str,
-    checks: impl Iterator<Item = &'a (&'static str, bool)>,
-    excluded: &[String],
-    verbose: bool,
-) -> Response {
-    let (mut lines, mut healthy) = (String::new(), true);
+/// One line a check, and whether all that are not left out pass. Why one fails is for who asks for it alone.
+fn report(checks: &[Check], mut excluded: BTreeSet<String>) -> (bool, String) {
+    let (mut healthy, mut lines) = (true, String::new());
     for (name, passed) in checks {
-        if excluded.iter().any(|excluded| excluded == name) {
+        if excluded.remove(*name) {
             lines.push_str(&format!("[+]{name} excluded: ok\n"));
-        } else if *passed {
+        } else if passed.is_ok() {
             lines.push_str(&format!("[+]{name} ok\n"));
         } else {
             healthy = false;
             lines.push_str(&format!("[-]{name} failed: reason withheld\n"));
         }
     }
-    let (code, text) = match (healthy, verbose) {
-        (true, false) => (StatusCode::OK, "ok".to_owned()),
-        (true, true) => (StatusCode::OK, format!("{lines}{endpoint} check passed\n")),
-        (false, _) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{endpoint} check failed\n")),
-    };
-    let mut response = Response::new(Body::from(text));
+    if !excluded.is_empty() {
+        let unknown: Vec<String> = excluded.iter().map(|name| api::validation::quoted(name)).collect();
+        let unknown = unknown.join(",");
+        lines.push_str(&format!("warn: some health checks cannot be excluded: no matches for {unknown}\n"));
+    }
+    (healthy, lines)
+}
+
+impl Server {
+    /// Every check of an endpoint with its result. Being alive needs nothing but an answer: a server without a quorum
+    /// must not be restarted for it.
+    fn checks(&self, endpoint: &str) -> Vec<Check> {
+        let mut checks = vec![("ping", Ok(()))];
+        if endpoint == "livez" {
+            return checks;
+        }
+        let pass = |passed: bool, why: &'static str| if passed { Ok(()) } else { Err(why) };
+        let leader = self.storage.store().leadership().borrow().leader.is_some();
+        checks.push(("etcd", pass(leader, "the store has no leader")));
+        if endpoint == "readyz" {
+            let status = self.storage.store().status();
+            let near = status.committed_index.saturating_sub(status.applied_index) <= MAX_LAG;
+            checks.push(("etcd-readiness", pass(leader && near, "the local replica is far behind")));
+            let roles = pass(self.readiness.roles_loaded(), "roles and bindings have not been read yet");
+            checks.push(("poststarthook/rbac/bootstrap-roles", roles));
+            let system_objects = self.readiness.system_objects.load(Ordering::Acquire);
+            let system_objects = pass(system_objects, "system objects are not there yet");
+            checks.push(("poststarthook/start-system-namespaces-controller", system_objects));
+            let definitions = self.readiness.definitions.load(Ordering::Acquire);
+            let definitions = pass(definitions, "custom resource definitions have not been read yet");
+            checks.push(("poststarthook/crd-informer-synced", definitions));
+            checks.push(("shutdown", pass(!self.shutdown.is_cancelled(), "process is shutting down")));
+        }
+        checks
+    }
+
+    /// The names of the readiness checks that fail.
+    pub(crate) fn failing_checks(&self) -> Vec<&'static str> {
+        self.checks("readyz").into_iter().filter(|(_, passed)| passed.is_err()).map(|(name, _)| name).collect()
+    }
+}
+
+fn plain(code: StatusCode, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -73,46 +146,26 @@ fn report<'a>(
     response
 }
 
-impl Server {
-    /// Every check with its result.
-    fn checks(&self, readiness: bool) -> Vec<(&'static str, bool)> {
-        let leader = self.storage.store().leadership().borrow().leader.is_some();
-        let status = self.storage.store().status();
-        let mut checks = vec![("ping", true), ("etcd", leader)];
-        if readiness {
-            checks.push((
-                "etcd-readiness",
-                leader && status.committed_index.saturating_sub(status.applied_index) <= MAX_LAG,
-            ));
-            checks.push(("poststarthook/rbac/bootstrap-roles", self.readiness.roles_loaded()));
-            let system_objects = self.readiness.system_objects.load(Ordering::Acquire);
-            checks.push(("poststarthook/start-system-namespaces-controller", system_objects));
-            let definitions = self.readiness.definitions.load(Ordering::Acquire);
-            checks.push(("poststarthook/crd-informer-synced", definitions));
-            checks.push(("shutdown", !self.shutdown.is_cancelled()));
-        }
-        checks
-    }
-
-    /// The names of the readiness checks that fail.
-    pub(crate) fn failing_checks(&self) -> Vec<&'static str> {
-        self.checks(true).into_iter().filter(|(_, passed)| !passed).map(|(name, _)| name).collect()
-    }
-}
-
-fn metrics(server: &Server) -> Response {
-    let mut text = String::new();
-    if prometheus_client::encoding::text::encode(&mut text, &server.registry).is_err() {
-        text.clear();
-    }
-    let mut response = Response::new(Body::from(text));
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
 fn json(kind: &'static str, value: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_read_as_upstream_writes_them() {
+        let checks = [("ping", Ok(())), ("etcd", Err("no leader")), ("shutdown", Ok(()))];
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let failed = "[+]ping ok\n[-]etcd failed: reason withheld\n[+]shutdown ok\n";
+        assert_eq!(report(&checks, names(&[])), (false, failed.to_owned()));
+        let excluded = "[+]ping ok\n[+]etcd excluded: ok\n[+]shutdown ok\n";
+        assert_eq!(report(&checks, names(&["etcd"])), (true, excluded.to_owned()));
+        let unknown = format!("{excluded}warn: some health checks cannot be excluded: no matches for \"a\",\"b\"\n");
+        assert_eq!(report(&checks, names(&["b", "etcd", "a"])), (true, unknown));
+    }
 }

@@ -9,6 +9,8 @@
 //! their writes by the extension [`Fence`]; no client over the network can set either.
 
 mod admission;
+mod amounts;
+mod answer;
 mod authentication;
 mod authorization;
 mod body;
@@ -17,8 +19,10 @@ mod catalog;
 mod cidr;
 mod claims;
 mod compaction;
+mod component_statuses;
 mod config;
 mod custom_resources;
+mod deadline;
 mod dialer;
 mod discovery;
 mod encode;
@@ -32,10 +36,12 @@ mod options;
 mod ownership;
 mod pipeline;
 mod prepare;
+mod quota;
 mod random;
 mod request_info;
 mod resource;
 mod reviews;
+mod route;
 mod serve;
 mod server;
 mod storage;
@@ -44,6 +50,7 @@ mod table;
 mod user;
 mod verbs;
 mod version;
+mod warnings;
 mod watch;
 
 pub use cidr::{BadCidr, Cidr};

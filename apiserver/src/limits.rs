@@ -13,7 +13,9 @@ const WRITES: usize = 200;
 #[derive(Debug, Clone)]
 pub(crate) struct InFlight {
     reads: Arc<Semaphore>,
+    read_places: usize,
     writes: Arc<Semaphore>,
+    write_places: usize,
 }
 
 impl Default for InFlight {
@@ -25,7 +27,20 @@ impl Default for InFlight {
 impl InFlight {
     /// Places for this many requests of each sort.
     pub(crate) fn new(reads: usize, writes: usize) -> Self {
-        Self { reads: Arc::new(Semaphore::new(reads)), writes: Arc::new(Semaphore::new(writes)) }
+        Self {
+            reads: Arc::new(Semaphore::new(reads)),
+            read_places: reads,
+            writes: Arc::new(Semaphore::new(writes)),
+            write_places: writes,
+        }
+    }
+
+    /// How many reads and how many writes are in flight.
+    pub(crate) fn taken(&self) -> (i64, i64) {
+        let taken = |all: usize, places: &Semaphore| {
+            i64::try_from(all.saturating_sub(places.available_permits())).unwrap_or(i64::MAX)
+        };
+        (taken(self.read_places, &self.reads), taken(self.write_places, &self.writes))
     }
 
     /// A place for a request with this verb, held until dropped; `None` when all are taken.
@@ -48,6 +63,7 @@ mod tests {
         let held = limits.enter("get");
         assert!(held.is_some() && limits.enter("list").is_none());
         assert!(limits.enter("create").is_some());
+        assert_eq!(limits.taken(), (1, 0));
         drop(held);
         assert!(limits.enter("list").is_some());
     }

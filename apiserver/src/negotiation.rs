@@ -101,6 +101,12 @@ pub(crate) fn body_media(headers: &HeaderMap) -> Option<MediaType> {
     }
 }
 
+/// True when the answer may be compressed.
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = header_text(headers, header::ACCEPT_ENCODING);
+    accepted.split(',').any(|coding| coding.split(';').next().is_some_and(|name| name.trim() == "gzip"))
+}
+
 fn acceptable(clause: &str, watch: bool) -> Option<(MediaType, Target)> {
     let mut parts = clause.split(';').map(str::trim);
     let media = MediaType::parse(&parts.next()?.to_ascii_lowercase())?;

@@ -2,14 +2,17 @@
 
 use api::{
     status::{Grouped, Status},
-    validation::{Errors, Path},
+    validation::{Errors, Path, Value},
 };
 use serde::Deserialize;
 
 use crate::{
     error::{Error, Result},
-    request_info::query_pairs,
+    request_info::{is_true, query_pairs},
 };
+
+/// The bytes a field manager's name may have.
+const MANAGER: usize = 128;
 
 /// How fields the schema does not know are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,34 +35,33 @@ pub(crate) struct WriteOptions {
     pub field_manager: String,
     /// What becomes of unknown fields.
     pub field_validation: FieldValidation,
-    /// Take fields over from other managers (server-side apply only).
-    pub force: bool,
+    /// Take fields over from other managers; server-side apply alone may say so, either way.
+    pub force: Option<bool>,
 }
 
 impl WriteOptions {
     /// Reads the query; `kind` names the options in errors (`CreateOptions`, ...).
     pub(crate) fn parse(query: &str, kind: &str) -> Result<Self> {
-        let mut options = Self::default();
-        let mut errors = Errors::default();
+        let (mut options, mut errors, mut dry_run) = (Self::default(), Errors::default(), Vec::new());
         for (key, value) in query_pairs(query) {
             match key.as_str() {
-                "dryRun" => options.dry_run = parse_dry_run(&value, &mut errors),
+                "dryRun" => dry_run.push(value),
                 "fieldManager" => options.field_manager = value,
                 "fieldValidation" => match value.as_str() {
-                    "" | "Warn" => options.field_validation = FieldValidation::Warn,
+                    "" | "Warn" => {}
                     "Strict" => options.field_validation = FieldValidation::Strict,
                     "Ignore" => options.field_validation = FieldValidation::Ignore,
                     _ => {
-                        errors.not_supported(&Path::Root.field("fieldValidation"), value, &["Ignore", "Strict", "Warn"])
+                        let known = ["", "Ignore", "Strict", "Warn"];
+                        errors.not_supported(&Path::Root.field("fieldValidation"), value, &known);
                     }
                 },
-                "force" => options.force = is_true(&value),
+                "force" => options.force = Some(is_true(&value)),
                 _ => {}
             }
         }
-        if options.field_manager.len() > 128 {
-            errors.too_long(&Path::Root.field("fieldManager"), 128);
-        }
+        options.dry_run = parse_dry_run(&dry_run, &mut errors);
+        check_manager(&options.field_manager, &mut errors);
         check(kind, &errors)?;
         Ok(options)
     }
@@ -110,7 +112,7 @@ impl ListOptions {
             match key.as_str() {
                 "labelSelector" => options.label_selector = value,
                 "fieldSelector" => options.field_selector = value,
-                "limit" => options.limit = number(&key, &value)?,
+                "limit" => options.limit = usize::try_from(number::<i64>(&key, &value)?).unwrap_or_default(),
                 "continue" => options.continue_token = value,
                 "resourceVersion" => options.resource_version = value,
                 "resourceVersionMatch" => {
@@ -121,7 +123,7 @@ impl ListOptions {
                         _ => return Err(unsupported_match(value)),
                     }
                 }
-                "timeoutSeconds" => options.timeout_seconds = Some(number(&key, &value)?),
+                "timeoutSeconds" => options.timeout_seconds = u64::try_from(number::<i64>(&key, &value)?).ok(),
                 "allowWatchBookmarks" => options.bookmarks = is_true(&value),
                 "sendInitialEvents" => options.send_initial_events = Some(is_true(&value)),
                 "includeObject" => options.include_object = value,
@@ -130,6 +132,14 @@ impl ListOptions {
         }
         options.check(watch)?;
         Ok(options)
+    }
+
+    /// Leaves the object of this name alone, if there is a name.
+    pub(crate) fn only(&mut self, name: &str) {
+        if !name.is_empty() {
+            let comma = if self.field_selector.is_empty() { "" } else { "," };
+            self.field_selector.push_str(&format!("{comma}metadata.name={name}"));
+        }
     }
 
     /// The revision asked for, where an empty text and 0 differ.
@@ -221,35 +231,27 @@ impl DeleteOptions {
             None => Self::from_query(query)?,
         };
         let mut errors = Errors::default();
-        let mut dry_run = false;
-        for value in &body.dry_run {
-            dry_run |= parse_dry_run(value, &mut errors);
-        }
-        if body.grace_period_seconds.is_some_and(|seconds| seconds < 0) {
-            errors.invalid(
-                &Path::Root.field("gracePeriodSeconds"),
-                body.grace_period_seconds.unwrap_or_default(),
-                "must be greater than or equal to 0",
-            );
-        }
+        let dry_run = parse_dry_run(&body.dry_run, &mut errors);
         let path = Path::Root.field("propagationPolicy");
         let propagation = match (body.propagation_policy.as_deref(), body.orphan_dependents) {
-            (Some(_), Some(_)) => {
-                errors.invalid(&path, "", "orphanDependents and deletionPropagation cannot be both set");
+            (Some(policy), Some(_)) => {
+                errors.invalid(&path, policy, "orphanDependents and deletionPropagation cannot be both set");
                 None
             }
-            (None, None) | (Some(""), None) => None,
+            (None, None) => None,
             (None, Some(true)) | (Some("Orphan"), None) => Some(Propagation::Orphan),
             (None, Some(false)) | (Some("Background"), None) => Some(Propagation::Background),
             (Some("Foreground"), None) => Some(Propagation::Foreground),
             (Some(other), None) => {
-                errors.not_supported(&path, other, &["Background", "Foreground", "Orphan"]);
+                errors.not_supported(&path, other, &["Foreground", "Background", "Orphan", "nil"]);
                 None
             }
         };
         check("DeleteOptions", &errors)?;
         let preconditions = body.preconditions.unwrap_or_default();
-        Ok(Self { dry_run, grace_period_seconds: body.grace_period_seconds, preconditions, propagation })
+        // Less than no time is as soon as possible.
+        let grace_period_seconds = body.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
+        Ok(Self { dry_run, grace_period_seconds, preconditions, propagation })
     }
 
     fn from_query(query: &str) -> Result<DeleteBody> {
@@ -281,11 +283,24 @@ pub(crate) fn parse_revision(text: &str) -> Result<Option<i64>> {
     })
 }
 
-fn parse_dry_run(value: &str, errors: &mut Errors) -> bool {
-    if !matches!(value, "All" | "") {
+/// The only thing that can be left out is everything that lasts.
+fn parse_dry_run(values: &[String], errors: &mut Errors) -> bool {
+    if values.iter().any(|value| value != "All") {
+        let quoted: Vec<String> = values.iter().map(|value| api::validation::quoted(value)).collect();
+        let value = Value::text(format!("[]string{{{}}}", quoted.join(", ")));
         errors.not_supported(&Path::Root.field("dryRun"), value, &["All"]);
     }
-    value == "All"
+    values.iter().any(|value| value == "All")
+}
+
+fn check_manager(manager: &str, errors: &mut Errors) {
+    let path = Path::Root.field("fieldManager");
+    if manager.len() > MANAGER {
+        errors.too_long(&path, MANAGER);
+    }
+    if manager.chars().any(char::is_control) {
+        errors.invalid(&path, manager, "should only contain printable characters");
+    }
 }
 
 fn check(kind: &str, errors: &Errors) -> Result<()> {
@@ -302,13 +317,12 @@ fn unsupported_match(value: String) -> Error {
     Status::invalid(Grouped::new("meta.k8s.io", "ListOptions"), "", &errors).into()
 }
 
-fn is_true(value: &str) -> bool {
-    !matches!(value, "false" | "0")
-}
-
 fn number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
     value.parse().map_err(|_| {
-        Status::bad_request(format!("{key}: Invalid value: \"{value}\": strconv.ParseInt: invalid syntax")).into()
+        Status::bad_request(format!(
+            "{key}: Invalid value: \"{value}\": strconv.ParseInt: parsing \"{value}\": invalid syntax"
+        ))
+        .into()
     })
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn update(call: &Call, live: Option<&Live>, object: &mut Object, opti
 /// The live object with a configuration applied to it, defaults included.
 pub(crate) fn apply(call: &Call, live: Option<&Live>, config: &Object, options: &WriteOptions) -> Result<Object> {
     let applied = with_writer(call, options, |writer| {
-        managed_fields::apply(writer, options.force, live.map(|live| &live.object), config)
+        managed_fields::apply(writer, options.force == Some(true), live.map(|live| &live.object), config)
     });
     let mut object = applied.map_err(refused)?.object;
     call.resource.kind.default(&mut object);

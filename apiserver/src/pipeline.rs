@@ -2,7 +2,7 @@
 //! ownership, validation, validating admission, compare-and-swap, encode. Verbs say what is wanted; only this file says
 //! in which order it happens. No verb names a kind.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use api::{Object, kind::Subresource, status::Status};
 use axum::{
@@ -10,30 +10,30 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, StatusCode, header, request::Parts};
-use parking_lot::Mutex;
+use http::{HeaderValue, Request, StatusCode, header, request::Parts};
 use tokio::time::timeout;
 
 use crate::{
-    admission::{self, Change, Operation},
-    authentication,
+    admission::{self, Change, Operation, resource_quota},
+    answer,
+    authentication::{self, impersonation},
     authorization::Attributes,
-    claims,
+    claims, deadline,
     encode::{self, Show},
     error::{Error, Result},
-    negotiation::Encoding,
+    negotiation::{self, Encoding},
     options::WriteOptions,
-    ownership, prepare, random,
+    ownership, prepare,
     request_info::RequestInfo,
     resource::Resource,
+    route,
     server::Server,
     storage::{Commit, Committed, Expected},
     user::{Fence, MASTERS, UserInfo},
     verbs,
+    warnings::Warnings,
 };
 
-/// How long a request may take that does not stay open.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// How often a write starts again because another one came first.
 const ATTEMPTS: u32 = 6;
 const REPRESENTATIONS: [&str; 5] = [
@@ -53,7 +53,7 @@ pub(crate) struct Call {
     pub(crate) resource: Arc<Resource>,
     pub(crate) subresource: Option<&'static Subresource>,
     pub(crate) encoding: Encoding,
-    pub(crate) warnings: Mutex<Vec<String>>,
+    pub(crate) warnings: Warnings,
 }
 
 impl Call {
@@ -69,10 +69,7 @@ impl Call {
 
     /// Tells the client something beside the answer.
     pub(crate) fn warn(&self, text: impl Into<String>) {
-        let (text, mut warnings) = (text.into(), self.warnings.lock());
-        if !warnings.contains(&text) {
-            warnings.push(text);
-        }
+        self.warnings.add(text);
     }
 
     pub(crate) fn not_found(&self) -> Error {
@@ -100,7 +97,7 @@ impl Call {
     /// An object as the answer.
     pub(crate) fn answer(&self, code: StatusCode, object: Object) -> Response {
         let body = encode::object_as(&self.resource, object, self.encoding, Show::default());
-        respond(code, self.encoding, body.into())
+        answer::whole(code, self.encoding, body, &self.parts.headers)
     }
 
     /// The circumstances of a change, for admission.
@@ -116,6 +113,7 @@ impl Call {
             name,
             operation,
             old,
+            warnings: &self.warnings,
         }
     }
 
@@ -135,32 +133,31 @@ pub(crate) struct Live {
 pub(crate) async fn handle(server: Arc<Server>, request: Request<Body>) -> Response {
     let begin = Instant::now();
     let (parts, body) = request.into_parts();
-    let info = RequestInfo::new(&parts.method, &parts.uri);
+    let mut info = RequestInfo::new(&parts.method, &parts.uri);
+    info.applies = negotiation::body_type(&parts.headers) == verbs::patch::APPLY;
     let known = server.storage.resources().served(&info.group, &info.version, &info.resource).is_some();
-    let serve = serve(&server, info.clone(), parts, body);
+    let wishes = answer::Wishes::new(&parts);
     let result = if info.is_long_running() {
-        serve.await
+        serve(&server, info.clone(), parts, body).await
     } else {
-        timeout(DEADLINE, serve)
-            .await
-            .unwrap_or_else(|_| Err(Status::timeout("request did not complete within the allotted timeout", 0).into()))
+        match deadline::of(parts.uri.query().unwrap_or_default()) {
+            Ok(time) => timeout(time, serve(&server, info.clone(), parts, body))
+                .await
+                .unwrap_or_else(|_| Err(deadline::exceeded())),
+            Err(error) => Err(error),
+        }
     };
-    let mut response = result.unwrap_or_else(IntoResponse::into_response);
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&random::uuid()) {
-        headers.insert(HeaderName::from_static("audit-id"), id);
-    }
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    let response = wishes.fulfil(result.unwrap_or_else(IntoResponse::into_response));
     server.metrics.finished(&info, known || !info.is_resource, response.status().as_u16(), begin.elapsed());
     response
 }
 
 async fn serve(server: &Arc<Server>, info: RequestInfo, parts: Parts, body: Body) -> Result<Response> {
     let user = server.authenticator.authenticate(&parts, &info)?;
+    let user = impersonation::impersonate(&server.authorizer, user, &parts.headers)?;
     let exempt = info.is_long_running() || user.in_group(MASTERS);
     let place = if exempt { None } else { Some(server.limits.enter(info.verb)) };
     if matches!(place, Some(None)) {
-        server.metrics.rejected();
         return Err(Status::too_many_requests("Too many requests, please try again later.", 1).into());
     }
     authorize(server, &user, &info)?;
@@ -172,6 +169,7 @@ async fn serve(server: &Arc<Server>, info: RequestInfo, parts: Parts, body: Body
         let group_known = resources.has_version(&info.group, &info.version);
         return if group_known { Err(Status::no_such_resource().into()) } else { Ok(verbs::page_not_found()) };
     };
+    route::check(&info, resource.kind)?;
     let subresource = resource.kind.subresource(&info.subresource);
     if !info.subresource.is_empty() && subresource.is_none() {
         return Err(Status::no_such_resource().into());
@@ -181,17 +179,12 @@ async fn serve(server: &Arc<Server>, info: RequestInfo, parts: Parts, body: Body
     let encoding = Encoding::choose(&parts.headers, query, info.verb == "watch", protobuf)
         .ok_or_else(|| Status::not_acceptable(&REPRESENTATIONS))?;
     let server = server.clone();
-    let call = Call { server, info, parts, user, resource, subresource, encoding, warnings: Mutex::default() };
+    let call = Call { server, info, parts, user, resource, subresource, encoding, warnings: Warnings::default() };
     if !call.resource.kind.deprecation.is_empty() {
         call.warn(call.resource.kind.deprecation);
     }
     let mut response = verbs::serve(&call, body).await.unwrap_or_else(IntoResponse::into_response);
-    for warning in call.warnings.lock().iter() {
-        let text = format!("299 - \"{}\"", warning.replace('\\', "\\\\").replace('"', "\\\""));
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            response.headers_mut().append(header::WARNING, value);
-        }
-    }
+    call.warnings.write(response.headers_mut());
     Ok(response)
 }
 
@@ -259,23 +252,35 @@ pub(crate) async fn write(
     options: &WriteOptions,
     draft: Drafter<'_>,
 ) -> Result<Written> {
-    let mut fresh = presence == Presence::Absent;
+    let mut fresh = false;
     for round in 1.. {
-        let live = if presence == Presence::Absent { None } else { call.load(name, fresh).await? };
+        let live = match presence {
+            Presence::Absent if fresh => call.server.storage.barrier().await.map(|_| None)?,
+            Presence::Absent => None,
+            Presence::Present | Presence::Either => call.load(name, fresh).await?,
+        };
         let attempt = match (&live, presence) {
             (None, Presence::Present) => Err(call.not_found()),
             _ => attempt(call, name, live, options, draft, fresh).await,
         };
         match attempt {
             Ok(Attempt::Written(written)) => return Ok(written),
-            // A name that is taken stays taken.
-            Ok(Attempt::Overtaken(error)) if round >= ATTEMPTS || presence == Presence::Absent => return Err(error),
+            // A name that is taken stays taken. An address that was picked and is taken by now is picked anew.
+            Ok(Attempt::Overtaken(error))
+                if round >= ATTEMPTS || (presence == Presence::Absent && is_taken(&error)) =>
+            {
+                return Err(error);
+            }
             Ok(Attempt::Overtaken(_)) => fresh = true,
             Err(error) if fresh => return Err(error),
             Err(_) => fresh = true,
         }
     }
     Err(Status::internal("a write did not end").into())
+}
+
+fn is_taken(error: &Error) -> bool {
+    error.0.reason == Some(api::status::Reason::AlreadyExists)
 }
 
 async fn attempt(
@@ -295,6 +300,7 @@ async fn attempt(
     if live.as_ref().is_some_and(|live| revision.is_some_and(|revision| revision != live.revision)) {
         return Err(modified());
     }
+    prepare::distinct_owners(call, &mut object, "");
     // Ownership counts what the client sent, before the server adds anything of its own.
     if !owned {
         ownership::update(call, live.as_ref(), &mut object, options);
@@ -303,6 +309,7 @@ async fn attempt(
     let operation = if old.is_some() { Operation::Update } else { Operation::Create };
     let change = call.change(name, operation, old);
     admission::mutate(&change, &mut object).await?;
+    prepare::distinct_owners(call, &mut object, " after mutating admission happens");
     match old {
         None => prepare::create(call, name, &mut object),
         Some(old) => prepare::update(call, &mut object, old),
@@ -312,6 +319,7 @@ async fn attempt(
         (kind.warnings)(&object).into_iter().for_each(|warning| call.warn(warning));
     }
     admission::validate(&change, &object).await?;
+    let charges = resource_quota::charge(&change, &call.server.turns, &object).await?;
     let stored = encode::value(kind, &mut object);
     let json = stored.slice(1..);
     if let Some(live) = &live
@@ -324,10 +332,6 @@ async fn attempt(
         object.set_resource_version(live.revision);
         return Ok(Attempt::Written(Written { object, created: false }));
     }
-    if options.dry_run {
-        object.set_resource_version(live.as_ref().map_or(0, |live| live.revision));
-        return Ok(Attempt::Written(Written { object, created: live.is_none() }));
-    }
     let gone = old.is_some() && prepare::is_released(call, &object);
     let (claim, release) = claims::difference(kind, old, (!gone).then_some(&object));
     let key = call.resource.key(call.namespace(), name);
@@ -338,14 +342,17 @@ async fn attempt(
         value: (!gone).then_some(&stored),
         claim: &claim,
         release: &release,
+        also: &charges.sums,
         fence: call.fence(),
     };
-    match call.server.storage.commit(commit).await? {
+    match call.server.storage.commit_or_rehearse(commit, options.dry_run).await? {
         Committed::Done(revision) => {
             object.set_resource_version(revision);
             Ok(Attempt::Written(Written { object, created: live.is_none() }))
         }
         Committed::Claimed => Ok(Attempt::Overtaken(claims::taken(kind, &object, &claim, &call.server.storage))),
+        // Whose turn comes next sees what this one has booked.
+        Committed::Outdated => Ok(Attempt::Overtaken(modified())),
         Committed::Changed if live.is_none() => {
             Ok(Attempt::Overtaken(Status::already_exists(kind.resource(), name).into()))
         }

@@ -1,6 +1,8 @@
 //! What the server itself sets on an object before it is stored, and whether the result may be stored.
 
-use api::{Object, status::Status, validation::Errors};
+use std::collections::BTreeSet;
+
+use api::{Node, Object, status::Status, validation::Errors};
 use jiff::Timestamp;
 
 use crate::{error::Result, pipeline::Call, random};
@@ -8,6 +10,27 @@ use crate::{error::Result, pipeline::Call, random};
 /// Metadata that clients may write in vain: only the server sets it.
 const SERVER_SET: [&str; 6] =
     ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"];
+
+/// Leaves each owner once, and tells the client if one stood there twice.
+pub(crate) fn distinct_owners(call: &Call, object: &mut Object, when: &str) {
+    let owners = object.body.items_at("metadata.ownerReferences");
+    let repeated = |(at, owner): (usize, &Node)| owners[..at].contains(owner).then(|| owner.str_at("uid").to_owned());
+    let uids: BTreeSet<String> = owners.iter().enumerate().filter_map(repeated).collect();
+    if uids.is_empty() {
+        return;
+    }
+    let mut distinct: Vec<Node> = Vec::new();
+    for owner in owners {
+        if !distinct.contains(owner) {
+            distinct.push(owner.clone());
+        }
+    }
+    *object.body.list_at("metadata.ownerReferences") = distinct;
+    let uids = Vec::from_iter(uids).join(" ");
+    call.warn(format!(
+        ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: [{uids}]"
+    ));
+}
 
 /// Makes a draft a new object.
 pub(crate) fn create(call: &Call, name: &str, object: &mut Object) {
@@ -44,7 +67,7 @@ pub(crate) fn update(call: &Call, object: &mut Object, old: &Object) {
     match call.info.subresource.as_str() {
         "" | "scale" => call.resource.kind.prepare_for_update(object, old),
         "status" => call.resource.kind.prepare_for_status_update(object, old),
-        _ => {}
+        part => call.resource.kind.prepare_for_part_update(part, object, old),
     }
 }
 
@@ -55,6 +78,7 @@ pub(crate) fn validate(call: &Call, object: &Object, old: Option<&Object>) -> Re
         (None, _) => kind.validate(object),
         (Some(old), "" | "scale") => kind.validate_update(object, old),
         (Some(old), "status") => kind.validate_status_update(object, old),
+        (Some(old), part) if kind.part(part).is_some() => kind.validate_part_update(part, object, old),
         _ => Errors::default(),
     };
     if errors.is_empty() {

@@ -30,6 +30,10 @@ pub(crate) struct RequestInfo {
     pub rest: Vec<String>,
     /// The field selector of a list, watch or deletecollection.
     pub field_selector: String,
+    /// True when nothing of the request is to last.
+    pub dry_run: bool,
+    /// True for server-side apply, which only the body's media type tells.
+    pub applies: bool,
 }
 
 impl RequestInfo {
@@ -77,6 +81,7 @@ impl RequestInfo {
 
     /// Tells list from get, watch from list, and the collection from the object.
     fn refine(&mut self, query: &str, legacy_watch: bool) {
+        self.dry_run = query_pairs(query).any(|(key, value)| key == "dryRun" && value == "All");
         if self.name.is_empty() {
             match self.verb {
                 "get" => self.verb = "list",
@@ -90,7 +95,7 @@ impl RequestInfo {
         let mut watch = legacy_watch;
         for (key, value) in query_pairs(query) {
             match key.as_ref() {
-                "watch" => watch |= !matches!(value.as_ref(), "false" | "0"),
+                "watch" => watch |= is_true(&value),
                 "fieldSelector" => self.field_selector = value,
                 _ => {}
             }
@@ -119,6 +124,11 @@ impl RequestInfo {
             && (self.verb == "watch"
                 || matches!(self.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy"))
     }
+}
+
+/// A truth value of a query: whatever does not say no, and so a key alone, says yes.
+pub(crate) fn is_true(value: &str) -> bool {
+    !value.eq_ignore_ascii_case("false") && value != "0"
 }
 
 /// The pairs of a query string, decoded; keys without a value read as empty.
@@ -158,7 +168,7 @@ fn decode_query(text: &str) -> String {
 }
 
 /// Percent-decodes; what is not valid UTF-8 afterwards is replaced, and so matches no object.
-fn decode(text: &str) -> String {
+pub(crate) fn decode(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::watch::hub::Hub;
 
 /// The root of all objects in the store.
-const ROOT: &str = "/registry/";
+pub(crate) const ROOT: &str = "/registry/";
 
 /// A resource: a kind with what is worked out from it once.
 pub(crate) struct Resource {
@@ -72,58 +72,59 @@ impl Resource {
 
 type ByName<T> = BTreeMap<&'static str, BTreeMap<&'static str, T>>;
 
-/// All resources, by group and plural name: those that are built in, and those that users defined.
+/// All resources by group and plural name, each in its versions: those that are built in, and those that users defined.
 pub(crate) struct Resources {
-    built_in: ByName<Arc<Resource>>,
-    /// All versions of each.
+    built_in: ByName<Vec<Arc<Resource>>>,
     custom: ArcSwap<ByName<Vec<Arc<Resource>>>>,
     changes: watch::Sender<u64>,
 }
 
 impl Default for Resources {
     fn default() -> Self {
-        let mut built_in: ByName<Arc<Resource>> = BTreeMap::new();
+        let mut built_in: ByName<Vec<Arc<Resource>>> = BTreeMap::new();
         for kind in KINDS {
-            built_in.entry(kind.group).or_default().insert(kind.plural, Arc::new(Resource::new(kind)));
+            let group = built_in.entry(kind.group).or_default();
+            group.entry(kind.plural).or_default().push(Arc::new(Resource::new(kind)));
         }
         Self { built_in, custom: ArcSwap::default(), changes: watch::Sender::new(0) }
     }
 }
 
 impl Resources {
-    fn built_in(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.built_in.get(group)?.get(plural)
+    fn find(&self, group: &str, plural: &str, wanted: impl Fn(&Kind) -> bool) -> Option<Arc<Resource>> {
+        let find = |resources: &ByName<Vec<Arc<Resource>>>| {
+            let versions = resources.get(group)?.get(plural)?;
+            versions.iter().find(|resource| wanted(resource.kind)).cloned()
+        };
+        find(&self.built_in).or_else(|| find(&self.custom.load()))
     }
 
-    fn custom(&self, group: &str, plural: &str, wanted: impl Fn(&Kind) -> bool) -> Option<Arc<Resource>> {
-        let custom = self.custom.load();
-        let versions = custom.get(group)?.get(plural)?;
-        versions.iter().find(|resource| wanted(resource.kind)).cloned()
-    }
-
-    /// The resource of this group and plural name, whatever the version.
+    /// The resource of this group and plural name in the version in which it is stored, or another if that is not
+    /// served.
     pub(crate) fn get(&self, group: &str, plural: &str) -> Option<Arc<Resource>> {
-        self.built_in(group, plural).cloned().or_else(|| self.custom(group, plural, |_| true))
+        let stored = self.find(group, plural, |kind| kind.stored_as.is_none());
+        stored.or_else(|| self.find(group, plural, |_| true))
     }
 
     /// The resource that is served under this group, version and plural name.
     pub(crate) fn served(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
-        match self.built_in(group, plural) {
-            Some(resource) => Some(resource.clone()).filter(|resource| resource.kind.version == version),
-            None => self.custom(group, plural, |kind| kind.version == version),
-        }
+        self.find(group, plural, |kind| kind.version == version)
+    }
+
+    /// Every resource.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Arc<Resource>> + use<> {
+        let custom = self.custom.load();
+        let all = self.built_in.values().chain(custom.values()).flat_map(BTreeMap::values).flatten();
+        all.cloned().collect::<Vec<_>>().into_iter()
     }
 
     /// Whether anything is served in a version of a group.
     pub(crate) fn has_version(&self, group: &str, version: &str) -> bool {
-        let is = |resource: &Arc<Resource>| resource.kind.version == version;
-        self.built_in.get(group).is_some_and(|resources| resources.values().any(is))
-            || self.custom.load().get(group).is_some_and(|resources| resources.values().flatten().any(is))
-    }
-
-    /// Whether there is a resource of this name for good.
-    pub(crate) fn is_built_in(&self, group: &str, plural: &str) -> bool {
-        self.built_in(group, plural).is_some()
+        let has = |resources: &ByName<Vec<Arc<Resource>>>| {
+            let all = resources.get(group).into_iter().flat_map(BTreeMap::values).flatten();
+            all.into_iter().any(|resource| resource.kind.version == version)
+        };
+        has(&self.built_in) || has(&self.custom.load())
     }
 
     /// Whether resources of this group may come and go.
@@ -131,16 +132,14 @@ impl Resources {
         !self.built_in.contains_key(group) || self.custom.load().contains_key(group)
     }
 
-    /// The kind with this group and name, of those that are built in.
-    pub(crate) fn built_in_kind(&self, group: &str, kind: &str) -> Option<&'static Kind> {
-        self.built_in.get(group)?.values().map(|resource| resource.kind).find(|own| own.kind == kind)
-    }
-
     /// Serves these kinds that users defined, and no others. What is served as before goes on as it is.
     pub(crate) fn set_custom(&self, kinds: impl IntoIterator<Item = &'static Kind>) {
         let before = self.custom.load_full();
         let mut custom: ByName<Vec<Arc<Resource>>> = BTreeMap::new();
-        for kind in kinds.into_iter().filter(|kind| !self.is_built_in(kind.group, kind.plural)) {
+        let is_built_in = |kind: &&'static Kind| {
+            self.built_in.get(kind.group).is_some_and(|resources| resources.contains_key(kind.plural))
+        };
+        for kind in kinds.into_iter().filter(|kind| !is_built_in(kind)) {
             let known = before.get(kind.group).and_then(|resources| resources.get(kind.plural)).into_iter().flatten();
             let same = known.into_iter().find(|resource| std::ptr::eq(resource.kind, kind)).cloned();
             let resource = same.unwrap_or_else(|| Arc::new(Resource::new(kind)));
@@ -174,6 +173,12 @@ mod tests {
         assert_eq!(key("", "pods", "a", "b"), "/registry/pods/a/b");
         assert_eq!(key("", "namespaces", "", "a"), "/registry/namespaces/a");
         assert_eq!(key("apps", "deployments", "a", "b"), "/registry/apps/deployments/a/b");
+        assert_eq!(key("autoscaling", "horizontalpodautoscalers", "a", "b"), {
+            "/registry/autoscaling/horizontalpodautoscalers/a/b"
+        });
+        for (group, version, plural) in [("apps", "v1beta1", "deployments"), ("extensions", "v1beta1", "deployments")] {
+            assert_eq!(resources.served(group, version, plural).unwrap().root, "/registry/apps/deployments/");
+        }
         assert!(resources.served("apps", "v2", "deployments").is_none());
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn create(call: &Call, body: Body) -> Result<Response> {
     let options = WriteOptions::parse(call.query(), "CreateOptions")?;
     let kind = call.resource.kind;
     let mut review = verbs::decode(call, body, &options).await?;
-    verbs::check_namespace(call, &review)?;
+    verbs::check_namespace(call, &mut review)?;
     let errors = kind.validate(&review);
     if !errors.is_empty() {
         return Err(Status::invalid(kind.grouped_kind(), review.name(), &errors).into());

@@ -32,6 +32,7 @@ use crate::{
     limits::InFlight,
     metrics::Metrics,
     pipeline,
+    quota::Turns,
     resource::{Resource, Resources},
     storage::{Storage, encryption::Keyring},
     watch::{
@@ -63,8 +64,11 @@ pub(crate) struct Server {
     pub(crate) keys: Arc<TokenKeys>,
     pub(crate) custom: CustomResources,
     pub(crate) limits: InFlight,
+    pub(crate) turns: Turns,
     pub(crate) metrics: Metrics,
     pub(crate) registry: Registry,
+    /// What tells how the server is doing as seen from outside.
+    pub(crate) indicators: Registry,
     pub(crate) readiness: Readiness,
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the server begins to shut down: readiness fails and watches end.
@@ -101,8 +105,8 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
     let keys = Arc::new(TokenKeys::new(&config.issuer, &config.token_keys)?);
     let resources = Arc::new(Resources::default());
     let storage = Storage::new(store, Keyring::new(&config.master_key), resources);
-    let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
+    let (mut registry, mut indicators) = (Registry::default(), Registry::default());
+    let metrics = Metrics::register(&mut registry, &mut indicators);
     let roles = Arc::new(RwLock::new(RoleIndex::default()));
     let server = ApiServer(Arc::new(Server {
         authenticator: Authenticator::new(keys.clone(), vec![config.issuer.clone()], storage.clone()),
@@ -112,8 +116,10 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
         keys,
         custom: CustomResources::default(),
         limits: InFlight::default(),
+        turns: Turns::default(),
         metrics,
         registry,
+        indicators,
         readiness: Readiness::default(),
         tasks: TaskTracker::new(),
         shutdown: CancellationToken::new(),

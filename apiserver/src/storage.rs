@@ -59,7 +59,7 @@ pub(crate) enum Expected {
     Revision(i64),
 }
 
-/// A change of one object and of the claims (addresses, ports) that go with it, all or nothing.
+/// A change of one object, and of the claims (addresses, ports) and other objects that go with it, all or nothing.
 pub(crate) struct Commit<'a> {
     /// The resource.
     pub resource: &'a Resource,
@@ -73,8 +73,37 @@ pub(crate) struct Commit<'a> {
     pub claim: &'a BTreeSet<String>,
     /// Keys this object no longer holds.
     pub release: &'a BTreeSet<String>,
+    /// Other objects that change with this one.
+    pub also: &'a [Also],
     /// The term in which alone the change may take place.
     pub fence: Option<Fence>,
+}
+
+/// Another object that changes together with one, if it is what it was.
+pub(crate) struct Also {
+    /// Its storage key.
+    pub key: String,
+    /// The revision it has.
+    pub revision: i64,
+    /// Its new value in its stored form.
+    pub value: Bytes,
+}
+
+impl<'a> Commit<'a> {
+    /// A change of nothing yet.
+    pub(crate) fn of(resource: &'a Resource) -> Self {
+        const NONE: &BTreeSet<String> = &BTreeSet::new();
+        Self {
+            resource,
+            key: "",
+            expected: Expected::Absent,
+            value: None,
+            claim: NONE,
+            release: NONE,
+            also: &[],
+            fence: None,
+        }
+    }
 }
 
 /// What became of a change.
@@ -86,6 +115,8 @@ pub(crate) enum Committed {
     Changed,
     /// Somebody else holds one of the claims.
     Claimed,
+    /// One of the objects that were to change too is another by now.
+    Outdated,
 }
 
 impl Storage {
@@ -169,14 +200,38 @@ impl Storage {
         self.load_keys()
     }
 
+    /// Proposes a change, or only finds out what would become of it.
+    pub(crate) async fn commit_or_rehearse(&self, commit: Commit<'_>, dry_run: bool) -> Result<Committed> {
+        if dry_run { self.rehearse(&commit).await } else { self.commit(commit).await }
+    }
+
+    /// What would become of a change; the revision is the one the object has already.
+    async fn rehearse(&self, commit: &Commit<'_>) -> Result<Committed> {
+        self.barrier().await?;
+        let view = self.view();
+        let present = view.get(commit.key.as_bytes()).map_or(0, |row| row.mod_revision);
+        let expected = match commit.expected {
+            Expected::Absent => 0,
+            Expected::Revision(revision) => revision,
+        };
+        Ok(if present != expected {
+            Committed::Changed
+        } else if commit.claim.iter().any(|claim| view.get(claim.as_bytes()).is_some()) {
+            Committed::Claimed
+        } else {
+            Committed::Done(present)
+        })
+    }
+
     /// Proposes a change.
-    pub(crate) async fn commit(&self, commit: Commit<'_>) -> Result<Committed> {
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed> {
         let key = Bytes::copy_from_slice(commit.key.as_bytes());
         let mut compare = vec![match commit.expected {
             Expected::Absent => absent(commit.key),
             Expected::Revision(revision) => unchanged(commit.key, revision),
         }];
         compare.extend(commit.claim.iter().map(|claim| absent(claim)));
+        compare.extend(commit.also.iter().map(|also| unchanged(&also.key, also.revision)));
         let main = match commit.value {
             None => delete(key.clone()),
             Some(value) => {
@@ -192,6 +247,7 @@ impl Storage {
         let mut success = vec![main];
         success.extend(commit.claim.iter().map(|claim| put(claim.clone().into(), key.clone(), 0)));
         success.extend(commit.release.iter().map(|claim| delete(claim.clone().into())));
+        success.extend(commit.also.iter().map(|also| put(also.key.clone().into(), also.value.clone(), 0)));
         let failure =
             vec![RequestOp { request: Some(Request::RequestRange(RangeRequest { key, ..RangeRequest::default() })) }];
         let proposal = Proposal { fence: commit.fence.map(|fence| fence.term), ..Proposal::default() };
@@ -208,7 +264,13 @@ impl Storage {
             Expected::Absent => row.is_none(),
             Expected::Revision(revision) => row.as_ref().is_some_and(|row| row.mod_revision == revision),
         };
-        Ok(if as_expected { Committed::Claimed } else { Committed::Changed })
+        if !as_expected {
+            return Ok(Committed::Changed);
+        }
+        // Which of the other conditions failed is told by looking; a replica that lags takes it for the second.
+        let view = self.view();
+        let claimed = commit.claim.iter().any(|claim| view.get(claim.as_bytes()).is_some());
+        Ok(if claimed || commit.also.is_empty() { Committed::Claimed } else { Committed::Outdated })
     }
 
     /// A lease that ends about `seconds` from now; 0 is none.

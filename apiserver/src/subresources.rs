@@ -28,9 +28,12 @@ pub(crate) async fn serve(call: &Call, subresource: &'static Subresource, body: 
         ("token", "create") => token::create(call, body).await,
         ("finalize", "update") => finalize::update(call, body).await,
         // The rest has the form of the object itself: which fields of it count is the kind's matter.
-        ("status", "get") => get::get(call).await,
-        ("status", "update") => update::update(call, body).await,
-        ("status", "patch") => patch::patch(call, body).await,
+        (part, verb) if part == "status" || call.resource.kind.part(part).is_some() => match verb {
+            "get" => get::get(call).await,
+            "update" => update::update(call, body).await,
+            "patch" => patch::patch(call, body).await,
+            _ => Err(Status::method_not_allowed().into()),
+        },
         _ => Err(Status::method_not_allowed().into()),
     }
 }

@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     body::{self, Expected},
-    discovery,
+    component_statuses, discovery,
     error::Result,
     health, openapi,
     options::{FieldValidation, WriteOptions},
@@ -48,6 +48,8 @@ pub(crate) async fn serve(call: &Call, body: Body) -> Result<Response> {
     }
     match call.info.verb {
         "create" if !kind.stored => reviews::create(call, body).await,
+        "get" if !kind.stored => component_statuses::get(call),
+        "list" if !kind.stored => component_statuses::list(call),
         "create" => create::create(call, body).await,
         "get" => get::get(call).await,
         "list" => list::list(call).await,
@@ -105,8 +107,12 @@ pub(crate) async fn decode_as(
     Ok(object)
 }
 
-/// A body's namespace must be the URL's, if it has one.
-pub(crate) fn check_namespace(call: &Call, object: &api::Object) -> Result<()> {
+/// A body's namespace must be the URL's, if it has one. Where there are no namespaces it means nothing.
+pub(crate) fn check_namespace(call: &Call, object: &mut api::Object) -> Result<()> {
+    if !call.resource.kind.is_namespaced() {
+        object.metadata_mut().remove("namespace");
+        return Ok(());
+    }
     if object.namespace().is_empty() || object.namespace() == call.namespace() {
         return Ok(());
     }

@@ -1,9 +1,14 @@
-//! `make bench`: Kontiki's store beside etcd and beside the ceiling, in one run, on one disk, with one load generator.
+//! `make bench`: Kontiki's store beside etcd and beside the ceiling, in one run, on one disk, with one load generator; then
+//! the Kubernetes API beside a ceiling of its own.
 //!
 //! Absolute figures of a small shared machine mean little; ratios within one run do, and so does the processor time that an
 //! operation costs. The ceiling is a server of the same stack (tonic, mutual TLS) that answers without work, and the disk's is
 //! one append and one fdatasync after the other.
 
+pub mod api;
+pub mod api_ceiling;
+pub mod api_servers;
+pub mod api_watchers;
 pub mod ceiling;
 pub mod disk;
 pub mod etcd;

@@ -34,6 +34,8 @@ pub mod resources {
     /// apiextensions.k8s.io/v1
     pub const CUSTOM_RESOURCE_DEFINITIONS: Resource =
         Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+    /// rbac.authorization.k8s.io/v1
+    pub const CLUSTER_ROLES: Resource = Resource::new("rbac.authorization.k8s.io", "v1", "clusterroles");
     /// coordination.k8s.io/v1
     pub const LEASES: Resource = Resource::new("coordination.k8s.io", "v1", "leases");
     /// v1
@@ -55,8 +57,8 @@ pub mod resources {
 }
 
 use resources::{
-    CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS,
-    REPLICA_SETS, SERVICE_ACCOUNTS, SERVICES,
+    CLUSTER_ROLES, CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES,
+    NODES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, SERVICES,
 };
 
 /// What a cache keeps at hand beside the object.
@@ -109,6 +111,7 @@ impl Caches {
         let inner = Inner { caches: RwLock::default(), served: RwLock::default(), grown: watch::channel(0).0 };
         let caches = Self { inner: Arc::new(inner) };
         for resource in [
+            CLUSTER_ROLES,
             CONFIG_MAPS,
             CUSTOM_RESOURCE_DEFINITIONS,
             DEPLOYMENTS,

@@ -5,6 +5,7 @@
 //!
 //! | controller | wakes on | writes |
 //! |---|---|---|
+//! | [`cluster_role_aggregation`] | cluster roles | the rules of those that select others |
 //! | [`deployment`] | deployments, their replica sets, pods | replica sets, deployment status |
 //! | [`garbage_collector`] | every object with an owner, every deletion | deletes dependents, takes off finalizers |
 //! | [`namespace`] | namespaces, deletions inside a terminating one | deletes contents, finalizes |
@@ -20,6 +21,7 @@
 
 pub mod caches;
 pub mod cidr;
+pub mod cluster_role_aggregation;
 pub mod deployment;
 pub mod garbage_collector;
 mod meta;
@@ -40,6 +42,7 @@ pub use runtime::{ClientFactory, Config, Controller, Settings, run};
 
 /// Every controller, by name.
 pub static ALL: &[&Controller] = &[
+    &cluster_role_aggregation::CONTROLLER,
     &deployment::CONTROLLER,
     &garbage_collector::CONTROLLER,
     &namespace::CONTROLLER,

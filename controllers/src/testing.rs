@@ -69,6 +69,7 @@ pub(crate) fn parse_item(item: &str) -> Item {
 /// Every resource tests speak of, with its kind.
 fn table() -> Vec<(Resource, &'static str)> {
     vec![
+        (known::CLUSTER_ROLES, "ClusterRole"),
         (known::CONFIG_MAPS, "ConfigMap"),
         (known::DEPLOYMENTS, "Deployment"),
         (known::EVENTS, "Event"),

@@ -26,7 +26,11 @@ pub(crate) async fn run(args: AgentArgs) -> Result<()> {
     let stop = shutdown::on_signal();
     let node = match (Node::load(&args.dir)?, &args.join) {
         (Some(node), _) => node,
-        (None, Some(url)) => join(&args, url).await?,
+        // Whoever waits to be admitted can be told to end, too.
+        (None, Some(url)) => match stop.run_until_cancelled(join(&args, url)).await {
+            Some(joined) => joined?,
+            None => return Ok(()),
+        },
         (None, None) => bail!(
             "{} holds no node: join a cluster with --join https://<master>:6443 --token <token>",
             args.dir.display()
@@ -68,7 +72,7 @@ pub(crate) async fn run(args: AgentArgs) -> Result<()> {
 /// Asks until it is admitted or refused; keys never leave this machine.
 async fn join(args: &AgentArgs, url: &str) -> Result<Node> {
     let token = machine::token(args.token.as_deref().unwrap_or_default())?;
-    let name = args.name.clone().map_or_else(machine::name, Ok)?;
+    let name = machine::name(args.name.as_deref())?;
     let address = args.node_address.map_or_else(machine::address, Ok)?;
     let (client_request, client_key) = signing_request()?;
     let (serving_request, serving_key) = signing_request()?;

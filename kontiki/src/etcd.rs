@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
+use hyper_util::client::legacy::connect::HttpConnector;
 use proto::etcdserverpb::{
     Member, MemberListRequest, MemberRemoveRequest, StatusRequest, StatusResponse, cluster_client::ClusterClient,
     kv_client::KvClient, maintenance_client::MaintenanceClient,
@@ -52,20 +53,19 @@ impl Access {
     /// # Errors
     /// When the URL or a certificate is malformed.
     pub fn channel(&self, url: &str) -> Result<Channel> {
-        Ok(self.endpoint(url)?.timeout(CALL_TIMEOUT).connect_lazy())
+        Ok(self.endpoint(url)?.timeout(CALL_TIMEOUT).connect_with_connector_lazy(tcp()))
     }
 
     fn endpoint(&self, url: &str) -> Result<Endpoint> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&self.authority))
             .identity(Identity::from_pem(&self.identity.cert, &self.identity.key));
-        let endpoint = Endpoint::from_shared(url.to_owned())?.tls_config(tls)?.tcp_nodelay(true);
-        Ok(endpoint.connect_timeout(CALL_TIMEOUT))
+        Ok(Endpoint::from_shared(url.to_owned())?.tls_config(tls)?.connect_timeout(CALL_TIMEOUT))
     }
 
     /// A client that takes a snapshot: it may take as long as the state is large.
     pub(crate) fn snapshots(&self, url: &str) -> Result<MaintenanceClient<Channel>> {
-        Ok(MaintenanceClient::new(self.endpoint(url)?.connect_lazy()))
+        Ok(MaintenanceClient::new(self.endpoint(url)?.connect_with_connector_lazy(tcp())))
     }
 
     /// The members, as this master knows them or as a quorum does.
@@ -76,7 +76,8 @@ impl Access {
 
     /// Removes a member; its data stay where they are.
     pub(crate) async fn remove_member(&self, url: &str, id: u64) -> Result<()> {
-        let mut client = ClusterClient::new(self.endpoint(url)?.timeout(CHANGE_TIMEOUT).connect_lazy());
+        let mut client =
+            ClusterClient::new(self.endpoint(url)?.timeout(CHANGE_TIMEOUT).connect_with_connector_lazy(tcp()));
         client.member_remove(MemberRemoveRequest { id }).await?;
         Ok(())
     }
@@ -106,4 +107,13 @@ impl Access {
     pub(crate) fn kv(&self, url: &str) -> Result<KvClient<Channel>> {
         Ok(KvClient::new(self.channel(url)?))
     }
+}
+
+/// Given to a channel as its own connector, so that the time to connect bounds the TLS handshake as well: a paused master's
+/// kernel still accepts connections.
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp
 }

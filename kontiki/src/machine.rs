@@ -4,12 +4,28 @@ use std::net::{IpAddr, UdpSocket};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The host's name in lower case, as Kubernetes wants a node's.
-pub(crate) fn name() -> Result<String> {
-    let name = nix::unistd::gethostname().context("this machine has no host name: give one with --name")?;
-    let name = name.to_string_lossy().to_lowercase();
-    ensure!(!name.is_empty(), "this machine's host name is empty: give one with --name");
+/// The given name, or else the host's in lower case, as Kubernetes wants a node's.
+pub(crate) fn name(given: Option<&str>) -> Result<String> {
+    let name = match given {
+        Some(name) => name.to_owned(),
+        None => {
+            let name = nix::unistd::gethostname().context("this machine has no host name: give one with --name")?;
+            name.to_string_lossy().to_lowercase()
+        }
+    };
+    check_name(&name)?;
     Ok(name)
+}
+
+/// A machine's name becomes a Node's name and a part of certificates: a DNS-1123 subdomain.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let label = |l: &str| !l.is_empty() && !l.starts_with('-') && !l.ends_with('-');
+    let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
+    ensure!(
+        letters && name.len() <= 253 && name.split('.').all(label),
+        "{name:?} is no host name: use lower-case letters, digits, '-' and '.', at most 253 (--name)"
+    );
+    Ok(())
 }
 
 /// The address that packets to elsewhere would carry. No packet is sent: the kernel only looks at its routes.
@@ -30,5 +46,20 @@ pub(crate) fn token(given: &str) -> Result<crate::token::Token> {
             std::fs::read_to_string(path).with_context(|| format!("cannot read the token file {path}"))?.parse()
         }
         None => given.parse(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cannot_be_a_node_are_refused() {
+        for name in ["w1", "a.b-c.d", "0"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "W1", "a..b", "-a", "a-", "a/b", "a b", &"x".repeat(254)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
     }
 }

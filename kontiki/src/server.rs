@@ -61,24 +61,16 @@ enum End {
 /// where it may.
 pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let stop = shutdown::on_signal();
+    if !args.dir.exists() && !args.init && args.join.is_none() {
+        return Err(no_master(&args.dir));
+    }
     files::private_folder(&args.dir)?;
     let _lock = files::lock_patiently(&args.dir).await?;
     recover::finish(&args.dir)?;
     let schedule = args.backups.schedule(&args.dir)?;
-    let mut master = match (Master::load(&args.dir)?, args.init, &args.join) {
-        (Some(_), true, _) => bail!(
-            "{} holds a master already: start it without --init, or create the new cluster in another --dir",
-            args.dir.display()
-        ),
-        (Some(master), ..) => creation::at_address(&args, master)?,
-        (None, false, _) if rejoin::is_under_way(&args.dir) => rejoin::resume(&args).await?,
-        (None, true, _) => creation::create(&args)?,
-        (None, false, Some(url)) => creation::join(&args, url).await?,
-        (None, false, None) => bail!(
-            "{} holds no master: create a cluster with --init, or join one with --join https://<master>:6443 --token <token>",
-            args.dir.display()
-        ),
-    };
+    // Whoever waits to be admitted can be told to end, too.
+    let Some(found) = stop.run_until_cancelled(own_master(&args)).await else { return Ok(()) };
+    let mut master = found?;
     leave::refuse_former(&args.dir)?;
     loop {
         match serve(&args.dir, &master, schedule.clone(), stop.child_token()).await? {
@@ -87,8 +79,33 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
                 tracing::info!(name = master.name, "this master has left its cluster");
                 return Ok(());
             }
-            End::Lost(loss) => master = rejoin::rejoin(&args, &master, loss).await?,
+            End::Lost(loss) => match stop.run_until_cancelled(rejoin::rejoin(&args, &master, loss)).await {
+                Some(rejoined) => master = rejoined?,
+                None => return Ok(()),
+            },
         }
+    }
+}
+
+fn no_master(dir: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{} holds no master: create a cluster with --init, or join one with --join https://<master>:6443 --token <token>",
+        dir.display()
+    )
+}
+
+/// The master that the folder holds, or that this one becomes now.
+async fn own_master(args: &ServerArgs) -> Result<Master> {
+    match (Master::load(&args.dir)?, args.init, &args.join) {
+        (Some(_), true, _) => bail!(
+            "{} holds a master already: start it without --init, or create the new cluster in another --dir",
+            args.dir.display()
+        ),
+        (Some(master), ..) => creation::at_address(args, master),
+        (None, false, _) if rejoin::is_under_way(&args.dir) => rejoin::resume(args).await,
+        (None, true, _) => creation::create(args),
+        (None, false, Some(url)) => creation::join(args, url).await,
+        (None, false, None) => Err(no_master(&args.dir)),
     }
 }
 

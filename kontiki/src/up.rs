@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
+    process::Child,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -28,7 +29,7 @@ mod readiness;
 
 use cluster::{Cluster, Host};
 use process::Process;
-use readiness::{Children, Watcher};
+use readiness::Watcher;
 
 /// Held while a free subnet is chosen and taken.
 const LOCK: &str = "/run/lock/kontiki-up.lock";
@@ -127,14 +128,14 @@ fn absolute(dir: &Path) -> Result<PathBuf> {
 /// A cluster being brought up.
 struct Up {
     cluster: Cluster,
-    children: Children,
+    /// The processes that this command started, by host and role.
+    children: BTreeMap<(String, &'static str), Child>,
     start: Instant,
 }
 
 impl Up {
     async fn bring_up(&mut self, fresh: bool, restore: Option<Restore>, say: &mut dyn FnMut(&str)) -> Result<()> {
-        let hosts = self.cluster.hosts.clone();
-        let first = hosts.first().context("a cluster has at least one master")?;
+        let first = &self.cluster.hosts.first().context("a cluster has at least one master")?.clone();
         files::private_folder(&self.cluster.dir.join("images"))?;
         if !self.runs(first, "server") {
             if fresh && let Some(restore) = restore {
@@ -145,26 +146,17 @@ impl Up {
             self.start_server(first, fresh.then_some(First))?;
         }
         if fresh {
-            readiness::first_master(&self.cluster, &mut self.children).await?;
+            readiness::first_master(self).await?;
             output::write(&self.cluster)?;
             say(&format!("first master serves ({})", self.elapsed()));
         }
-        for host in &hosts[1..] {
-            if host.master && !self.runs(host, "server") {
-                self.start_server(host, None)?;
-            }
-        }
-        for host in hosts.iter().filter(|host| host.worker) {
-            if !self.runs(host, "agent") {
-                self.start_agent(host)?;
-            }
-        }
+        self.start_missing()?;
         let watcher = Watcher::new(&self.cluster)?;
-        watcher.masters(&mut self.children).await?;
+        watcher.masters(self).await?;
         let (masters, nodes) = (self.cluster.masters().count(), self.cluster.workers().count());
         say(&format!("{masters} of {masters} masters serve ({})", self.elapsed()));
         if nodes > 0 {
-            watcher.nodes(&mut self.children).await?;
+            watcher.nodes(self).await?;
             say(&format!("{nodes} of {nodes} nodes are Ready ({})", self.elapsed()));
         }
         let address = ([127, 0, 0, 1], self.cluster.proxy_port).into();
@@ -172,6 +164,40 @@ impl Up {
         output::hand_over(&self.cluster)?;
         say(&output::greeting(&self.cluster, self.start.elapsed()));
         Ok(())
+    }
+
+    /// Starts every process that should run and does not. One that was killed a moment ago may still be on its way out, so
+    /// that a single look is not enough.
+    fn start_missing(&mut self) -> Result<()> {
+        for host in self.cluster.hosts.clone() {
+            if host.master && self.is_missing(&host, "server") {
+                self.start_server(&host, None)?;
+            }
+            if host.worker && self.is_missing(&host, "agent") {
+                self.start_agent(&host)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails when a process that this command started has ended: starting it again would not help.
+    fn find_ended(&mut self) -> Result<()> {
+        for ((host, role), child) in &mut self.children {
+            if let Some(status) = child.try_wait()? {
+                bail!("{role} on {host} ended ({status})");
+            }
+        }
+        Ok(())
+    }
+
+    /// Both, while a cluster is waited for.
+    fn tend(&mut self) -> Result<()> {
+        self.find_ended()?;
+        self.start_missing()
+    }
+
+    fn is_missing(&self, host: &Host, role: &'static str) -> bool {
+        !self.children.contains_key(&(host.name.clone(), role)) && !self.runs(host, role)
     }
 
     fn elapsed(&self) -> String {

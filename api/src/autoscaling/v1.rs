@@ -1,3 +1,4 @@
 //! Version 1 of the group.
 
+pub mod horizontal_pod_autoscaler;
 pub mod scale;

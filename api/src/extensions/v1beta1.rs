@@ -1,3 +1,5 @@
-//! Version 1 beta 1 of the group.
+//! The beta of version 1, as old manifests write it.
 
+pub mod daemon_set;
 pub mod deployment;
+pub mod replica_set;

@@ -1,6 +1,6 @@
 //! Tables of cases for the kinds whose rules need no file of their own.
 
-use super::testing::{created, defaulted, errors, row, update_errors, written};
+use super::testing::{check_all as check, created, defaulted, row, update_errors, written};
 use crate::autoscaling::v1::scale;
 use crate::kind::{FieldFilter, Kind};
 use crate::selector::FieldSelector;
@@ -30,15 +30,6 @@ fn deployments_have_upstreams_defaults() {
     }
     let recreate = defaulted(&apps::v1::deployment::KIND, &workload("strategy: {type: Recreate}"));
     assert!(recreate.at("spec.strategy.rollingUpdate").is_none());
-}
-
-/// Each row: a kind, an object, what is wrong with it.
-type Case<'a> = (&'a Kind, &'a str, &'a [&'a str]);
-
-fn check(table: &[Case<'_>]) {
-    for (kind, yaml, want) in table {
-        assert_eq!(errors(kind, yaml), *want, "{kind:?}\n{yaml}");
-    }
 }
 
 #[test]

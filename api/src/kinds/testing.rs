@@ -58,3 +58,10 @@ pub(crate) fn row(kind: &Kind, yaml: &str) -> String {
     let cells = kind.table_row(&written(kind, yaml), now()).cells;
     cells.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
 }
+
+/// Each row: a kind, an object, what is wrong with it.
+pub(crate) fn check_all(table: &[(&Kind, &str, &[&str])]) {
+    for (kind, yaml, want) in table {
+        assert_eq!(errors(kind, yaml), *want, "{kind:?}\n{yaml}");
+    }
+}

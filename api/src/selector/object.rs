@@ -7,8 +7,12 @@ use crate::node::{Map, Node};
 use crate::validation::{Errors, Path};
 
 impl LabelSelector {
-    /// The selector of a `metav1.LabelSelector`; nothing if it is malformed. An empty one selects everything.
+    /// The selector of a `metav1.LabelSelector` or of a plain map of labels; nothing if it is malformed. An empty one
+    /// selects everything.
     pub fn from_object(node: &Node) -> Option<Self> {
+        if let Node::Map(labels) = node {
+            return Some(Self::from_labels(labels));
+        }
         let labels = node.get("matchLabels").and_then(Node::as_map);
         let equal = labels.into_iter().flat_map(Map::iter).map(|(key, value)| {
             let value = value.as_str()?.to_owned();

@@ -54,22 +54,31 @@ fn json_survives_the_typed_structs_of_k8s_openapi() {
         "autoscaling/v1" autoscaling v1: HorizontalPodAutoscaler Scale;
         "autoscaling/v2" autoscaling v2: HorizontalPodAutoscaler;
         "policy/v1" policy v1: Eviction PodDisruptionBudget;
-        "networking.k8s.io/v1" networking v1: Ingress IngressClass NetworkPolicy;
+        "networking.k8s.io/v1" networking v1: IPAddress Ingress IngressClass NetworkPolicy ServiceCIDR;
         "discovery.k8s.io/v1" discovery v1: EndpointSlice;
         "events.k8s.io/v1" events v1: Event;
         "coordination.k8s.io/v1" coordination v1: Lease;
         "rbac.authorization.k8s.io/v1" rbac v1: ClusterRole ClusterRoleBinding Role RoleBinding;
         "scheduling.k8s.io/v1" scheduling v1: PriorityClass;
-        "storage.k8s.io/v1" storage v1: CSIDriver CSINode StorageClass VolumeAttachment;
+        "storage.k8s.io/v1" storage v1: CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment
+            VolumeAttributesClass;
         "node.k8s.io/v1" node v1: RuntimeClass;
-        "certificates.k8s.io/v1" certificates v1: CertificateSigningRequest;
+        "certificates.k8s.io/v1" certificates v1: CertificateSigningRequest ClusterTrustBundle PodCertificateRequest;
         "authentication.k8s.io/v1" authentication v1: TokenRequest TokenReview SelfSubjectReview;
         "authorization.k8s.io/v1" authorization v1: LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview
             SubjectAccessReview;
-        "admissionregistration.k8s.io/v1" admissionregistration v1: MutatingWebhookConfiguration ValidatingAdmissionPolicy
+        "admissionregistration.k8s.io/v1" admissionregistration v1: MutatingAdmissionPolicy
+            MutatingAdmissionPolicyBinding MutatingWebhookConfiguration ValidatingAdmissionPolicy
             ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration;
+        "flowcontrol.apiserver.k8s.io/v1" flowcontrol v1: FlowSchema PriorityLevelConfiguration;
+        "resource.k8s.io/v1" resource v1: DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice;
+        "storagemigration.k8s.io/v1" storagemigration v1: StorageVersionMigration;
     }
     use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+    check::<k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService>(
+        "apiregistration.k8s.io/v1",
+        "APIService",
+    );
     check::<meta::Status>("v1", "Status");
     check::<meta::DeleteOptions>("v1", "DeleteOptions");
     check::<meta::APIResourceList>("v1", "APIResourceList");

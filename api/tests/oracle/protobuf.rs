@@ -90,11 +90,15 @@ fn protobuf_is_byte_identical_after_the_generated_structs_of_k8s_pb() {
         "coordination.k8s.io/v1" coordination v1: Lease;
         "rbac.authorization.k8s.io/v1" rbac v1: ClusterRole ClusterRoleBinding Role RoleBinding;
         "scheduling.k8s.io/v1" scheduling v1: PriorityClass;
+        "flowcontrol.apiserver.k8s.io/v1" flowcontrol v1: FlowSchema PriorityLevelConfiguration;
+        "storage.k8s.io/v1" storage v1: StorageClass VolumeAttributesClass;
         "node.k8s.io/v1" node v1: RuntimeClass;
         "certificates.k8s.io/v1" certificates v1: CertificateSigningRequest;
         "authentication.k8s.io/v1" authentication v1: TokenRequest TokenReview SelfSubjectReview;
         "authorization.k8s.io/v1" authorization v1: LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview
             SubjectAccessReview;
+        "admissionregistration.k8s.io/v1" admissionregistration v1: MutatingWebhookConfiguration ValidatingAdmissionPolicy
+            ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration;
     }
     use k8s_pb::apimachinery::pkg::apis::meta::v1 as meta;
     check::<meta::Status>("v1", "Status");

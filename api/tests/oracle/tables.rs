@@ -43,6 +43,23 @@ fn every_type_has_exactly_the_published_fields() {
     generator
         .subschema_for::<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition>(
         );
+    generator.subschema_for::<api::admissionregistration::v1::MutatingAdmissionPolicy>();
+    generator.subschema_for::<api::admissionregistration::v1::ValidatingAdmissionPolicyBinding>();
+    generator.subschema_for::<api::certificates::v1::CertificateSigningRequest>();
+    generator.subschema_for::<api::certificates::v1::PodCertificateRequest>();
+    generator.subschema_for::<api::events::v1::Event>();
+    generator.subschema_for::<api::flowcontrol::v1::FlowSchema>();
+    generator.subschema_for::<api::flowcontrol::v1::PriorityLevelConfiguration>();
+    generator.subschema_for::<api::networking::v1::NetworkPolicy>();
+    generator.subschema_for::<api::networking::v1::ServiceCIDR>();
+    generator.subschema_for::<api::node::v1::RuntimeClass>();
+    generator.subschema_for::<api::resource::v1::DeviceTaintRule>();
+    generator.subschema_for::<api::resource::v1::ResourceClaimTemplate>();
+    generator.subschema_for::<api::resource::v1::ResourceSlice>();
+    generator.subschema_for::<api::scheduling::v1::PriorityClass>();
+    generator.subschema_for::<api::storage::v1::CSIDriver>();
+    generator.subschema_for::<api::storage::v1::StorageClass>();
+    generator.subschema_for::<api::storagemigration::v1::StorageVersionMigration>();
 
     let (mut compared, mut different) = (0, vec![]);
     for (name, schema) in generator.take_definitions(true) {

@@ -27,6 +27,9 @@ const ALWAYS: &[(&str, &str, &[&str])] = &[
     ("authorization.k8s.io", "subjectaccessreviews", &["create"]),
     ("authorization.k8s.io", "localsubjectaccessreviews", &["create"]),
     ("certificates.k8s.io", "certificatesigningrequests", &["create", "get", "list", "watch"]),
+    ("", "endpoints", &["get"]),
+    ("node.k8s.io", "runtimeclasses", &["get", "list", "watch"]),
+    ("storage.k8s.io", "csidrivers", &["get", "list", "watch"]),
 ];
 
 /// Answers for agents.
@@ -76,9 +79,29 @@ impl NodeAuthorizer {
             ("", "persistentvolumeclaims", "") if request.verb == "get" => {
                 self.mentions(node, resource, request.namespace, request.name)
             }
+            ("", "persistentvolumeclaims", "status") if matches!(request.verb, "get" | "update" | "patch") => {
+                self.mentions(node, resource, request.namespace, request.name)
+            }
+            ("", "persistentvolumes", "") if request.verb == "get" => self.claims(node, request.name),
+            ("storage.k8s.io", "volumeattachments", "") if request.verb == "get" => {
+                let attachment = self.storage.local_json("storage.k8s.io", "volumeattachments", "", request.name);
+                attachment.is_some_and(|attachment| attachment["spec"]["nodeName"] == node)
+            }
+            ("storage.k8s.io", "csinodes", "") => {
+                (request.name == node || (request.verb == "create" && request.name.is_empty()))
+                    && matches!(request.verb, "get" | "create" | "update" | "patch" | "delete")
+            }
             ("", "serviceaccounts", "") if request.verb == "get" => true,
             _ => false,
         }
+    }
+
+    /// True when a pod bound to the node mentions the claim that the volume belongs to.
+    fn claims(&self, node: &str, volume: &str) -> bool {
+        let Some(volume) = self.storage.local_json("", "persistentvolumes", "", volume) else { return false };
+        let text = |field: &str| volume["spec"]["claimRef"][field].as_str().unwrap_or_default().to_owned();
+        let (namespace, name) = (text("namespace"), text("name"));
+        !name.is_empty() && self.mentions(node, "persistentvolumeclaims", &namespace, &name)
     }
 
     /// True when a pod bound to the node mentions the object.

@@ -34,8 +34,15 @@ const VIEW: &[Rule] = &[
     ),
     ("autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status", READ),
     ("batch", "cronjobs cronjobs/status jobs jobs/status", READ),
+    (
+        "extensions",
+        "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status \
+      networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
+        READ,
+    ),
     ("policy", "poddisruptionbudgets poddisruptionbudgets/status", READ),
     ("networking.k8s.io", "ingresses ingresses/status networkpolicies", READ),
+    ("resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates", READ),
 ];
 
 const EDIT: &[Rule] = &[
@@ -45,8 +52,8 @@ const EDIT: &[Rule] = &[
     ("core", "pods/eviction", "create"),
     (
         "core",
-        "configmaps endpoints events persistentvolumeclaims replicationcontrollers \
-      replicationcontrollers/scale secrets serviceaccounts services services/proxy",
+        "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets \
+      serviceaccounts services services/proxy",
         WRITE,
     ),
     ("core", "serviceaccounts/token", "create"),
@@ -58,8 +65,15 @@ const EDIT: &[Rule] = &[
     ),
     ("autoscaling", "horizontalpodautoscalers", WRITE),
     ("batch", "cronjobs jobs", WRITE),
+    (
+        "extensions",
+        "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets \
+      replicasets/scale replicationcontrollers/scale",
+        WRITE,
+    ),
     ("policy", "poddisruptionbudgets", WRITE),
     ("networking.k8s.io", "ingresses networkpolicies", WRITE),
+    ("resource.k8s.io", "resourceclaims resourceclaimtemplates", WRITE),
     ("coordination.k8s.io", "leases", ALL),
 ];
 
@@ -82,8 +96,9 @@ const SCHEDULER: &[Rule] = &[
     ("core", "pods/status", "patch update"),
     ("apps", "replicasets statefulsets", READ),
     ("policy", "poddisruptionbudgets", READ),
-    ("storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses", READ),
-    ("resource.k8s.io", "deviceclasses resourceclaims resourceslices", READ),
+    ("storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses volumeattachments", READ),
+    ("resource.k8s.io", "deviceclasses devicetaintrules resourceclaims resourceslices", READ),
+    ("resource.k8s.io", "resourceclaims/status", "patch update"),
 ];
 
 /// What all controllers together do; they run as one identity inside the masters.
@@ -103,6 +118,8 @@ const CONTROLLER_MANAGER: &[Rule] = &[
     ("coordination.k8s.io", "leases", "create patch update"),
     ("authentication.k8s.io", "tokenreviews", "create"),
     ("authorization.k8s.io", "subjectaccessreviews", "create"),
+    // What a role gets from the roles it selects need not be held by who puts it there.
+    ("rbac.authorization.k8s.io", "clusterroles", "escalate"),
 ];
 
 const NODE: &[Rule] = &[
@@ -112,7 +129,6 @@ const NODE: &[Rule] = &[
     ("core", "nodes", "create get list watch"),
     ("core", "nodes/status", "patch update"),
     ("core", "nodes", "patch update"),
-    ("core", "events", "create patch update"),
     ("core", "pods", "create delete get list watch"),
     ("core", "pods/status", "patch update"),
     ("core", "pods/eviction", "create"),
@@ -121,7 +137,16 @@ const NODE: &[Rule] = &[
     ("core", "serviceaccounts/token", "create"),
     ("coordination.k8s.io", "leases", "create delete get patch update"),
     ("discovery.k8s.io", "endpointslices", READ),
+    ("core events.k8s.io", "events", "create patch update"),
     ("certificates.k8s.io", "certificatesigningrequests", "create get list watch"),
+    ("certificates.k8s.io", "clustertrustbundles", READ),
+    ("certificates.k8s.io", "podcertificaterequests", "create get list watch"),
+    ("node.k8s.io", "runtimeclasses", READ),
+    ("storage.k8s.io", "csidrivers", READ),
+    ("storage.k8s.io", "csinodes", "create delete get patch update"),
+    ("storage.k8s.io", "volumeattachments", "get"),
+    ("resource.k8s.io", "resourceclaims", "get"),
+    ("resource.k8s.io", "resourceslices", "create delete deletecollection get list patch update watch"),
 ];
 
 const NODE_PROXIER: &[Rule] = &[
@@ -129,13 +154,56 @@ const NODE_PROXIER: &[Rule] = &[
     ("core", "nodes", READ),
     ("core events.k8s.io", "events", "create patch update"),
     ("discovery.k8s.io", "endpointslices", "list watch"),
+    ("networking.k8s.io", "servicecidrs", "list watch"),
 ];
 
 const AUTH_DELEGATOR: &[Rule] =
     &[("authentication.k8s.io", "tokenreviews", "create"), ("authorization.k8s.io", "subjectaccessreviews", "create")];
 
-const KUBELET_API: &[Rule] =
-    &[("core", "nodes", "get list watch proxy"), ("core", "nodes/log nodes/metrics nodes/proxy nodes/stats", "*")];
+const KUBELET_API: &[Rule] = &[
+    ("core", "nodes", "get list watch proxy"),
+    (
+        "core",
+        "nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
+        "*",
+    ),
+];
+
+/// What parts of the system that are not in this process may do, where a cluster has them.
+const AGGREGATOR: &[Rule] = &[("core", "endpoints services", READ)];
+const DNS: &[Rule] = &[("core", "endpoints services", "list watch")];
+const HEAPSTER: &[Rule] = &[("core", "events namespaces nodes pods", READ), ("extensions", "deployments", READ)];
+const NODE_BOOTSTRAPPER: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests", "create get list watch")];
+const NODE_CLIENT: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests/nodeclient", "create")];
+const SELF_NODE_CLIENT: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests/selfnodeclient", "create")];
+const TRUST_BUNDLES: &[Rule] = &[("certificates.k8s.io", "clustertrustbundles", READ)];
+
+const NODE_PROBLEM_DETECTOR: &[Rule] = &[
+    ("core", "nodes", "get"),
+    ("core", "nodes/status", "patch"),
+    ("core events.k8s.io", "events", "create patch update"),
+];
+
+const VOLUME_PROVISIONER: &[Rule] = &[
+    ("core", "persistentvolumes", "create delete get list watch"),
+    ("core", "persistentvolumeclaims", "get list update watch"),
+    ("storage.k8s.io", "storageclasses", READ),
+    ("core", "events", "watch"),
+    ("core events.k8s.io", "events", "create patch update"),
+];
+
+const VOLUME_SCHEDULER: &[Rule] = &[
+    ("core", "persistentvolumes persistentvolumeclaims", "get list patch update watch"),
+    ("storage.k8s.io", "storageclasses", READ),
+];
+
+/// Roles of those who approve certificates: the name behind `system:certificates.k8s.io:`, and the signer.
+const APPROVERS: &[(&str, &str)] = &[
+    ("kube-apiserver-client-approver", "kubernetes.io/kube-apiserver-client"),
+    ("kube-apiserver-client-kubelet-approver", "kubernetes.io/kube-apiserver-client-kubelet"),
+    ("kubelet-serving-approver", "kubernetes.io/kubelet-serving"),
+    ("legacy-unknown-approver", "kubernetes.io/legacy-unknown"),
+];
 
 const ISSUER: &str =
     "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/";
@@ -163,6 +231,16 @@ const ROLES: &[Role] = &[
     Role("system:kubelet-api-admin", &[KUBELET_API], ""),
     Role("system:node", &[NODE], ""),
     Role("system:node-proxier", &[NODE_PROXIER], ""),
+    Role("system:kube-aggregator", &[AGGREGATOR], ""),
+    Role("system:kube-dns", &[DNS], ""),
+    Role("system:heapster", &[HEAPSTER], ""),
+    Role("system:node-bootstrapper", &[NODE_BOOTSTRAPPER], ""),
+    Role("system:node-problem-detector", &[NODE_PROBLEM_DETECTOR], ""),
+    Role("system:persistent-volume-provisioner", &[VOLUME_PROVISIONER], ""),
+    Role("system:volume-scheduler", &[VOLUME_SCHEDULER], ""),
+    Role("system:cluster-trust-bundle-discovery", &[TRUST_BUNDLES], ""),
+    Role("system:certificates.k8s.io:certificatesigningrequests:nodeclient", &[NODE_CLIENT], ""),
+    Role("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", &[SELF_NODE_CLIENT], ""),
 ];
 
 /// The ClusterRole's name, and the user or group it is bound to.
@@ -173,7 +251,9 @@ const BINDINGS: &[(&str, &str, &str)] = &[
     ("system:public-info-viewer", "Group", "system:authenticated system:unauthenticated"),
     ("system:monitoring", "Group", "system:monitoring"),
     ("system:service-account-issuer-discovery", "Group", "system:serviceaccounts"),
+    ("system:cluster-trust-bundle-discovery", "Group", "system:serviceaccounts"),
     ("system:kube-scheduler", "User", "system:kube-scheduler"),
+    ("system:volume-scheduler", "User", "system:kube-scheduler"),
     ("system:kube-controller-manager", "User", "system:kube-controller-manager"),
     ("system:node-proxier", "User", "system:kube-proxy"),
 ];
@@ -207,7 +287,17 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata(name), "rules": rules,
         })
     };
-    ROLES.iter().map(role).collect()
+    let approver = |(name, signer): &(&str, &str)| {
+        let rule = json!({
+            "apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [signer],
+            "verbs": ["approve"],
+        });
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": metadata(&format!("system:certificates.k8s.io:{name}")), "rules": [rule],
+        })
+    };
+    ROLES.iter().map(role).chain(APPROVERS.iter().map(approver)).collect()
 }
 
 /// The ConfigMap in kube-system that says whom this server trusts.

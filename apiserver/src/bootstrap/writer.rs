@@ -6,13 +6,15 @@ use api::schema::split_api_version;
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     pipeline,
     server::Server,
     user::{Fence, MASTERS, UserInfo},
 };
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Makes objects what they should be.
 pub(crate) struct Writer {
@@ -26,26 +28,37 @@ impl Writer {
         Self { server, fence, user: UserInfo::new("system:apiserver", [MASTERS]) }
     }
 
-    /// Creates the object, or sets in the present one what differs. False when neither worked.
+    /// Creates the object, or sets in the present one what differs, its status too if it is given. False when that did
+    /// not work.
     pub(super) async fn ensure(&self, desired: Value) -> bool {
+        self.write(desired, true).await
+    }
+
+    /// Creates the object and sees to its status; what else the present one holds is its users' matter.
+    pub(super) async fn create(&self, desired: Value) -> bool {
+        self.write(desired, false).await
+    }
+
+    async fn write(&self, mut desired: Value, keep: bool) -> bool {
         let Some((collection, name)) = self.address(&desired) else {
             tracing::error!(%desired, "a system object has no address");
             return false;
         };
         let object = format!("{collection}/{name}");
-        let sent = match self.get(&desired) {
-            None => self.send(Method::POST, &collection, "application/json", &desired).await,
-            Some(present) if covers(&present, &desired) => return true,
-            Some(_) => self.send(Method::PATCH, &object, "application/merge-patch+json", &desired).await,
+        let status = desired.as_object_mut().and_then(|desired| desired.remove("status"));
+        let present = self.get(&desired);
+        let written = match &present {
+            Some(present) if !keep || covers(present, &desired) => true,
+            Some(_) => accepted(&object, self.send(Method::PATCH, &object, MERGE_PATCH, &desired).await),
+            None => accepted(&object, self.send(Method::POST, &collection, "application/json", &desired).await),
         };
-        match sent {
-            // Made by the leader before, whose write this replica has not seen.
-            (StatusCode::CONFLICT, _) => false,
-            (code, _) if code.is_success() => true,
-            (code, body) => {
-                tracing::warn!(object, %code, body, "cannot write a system object");
-                false
+        match status {
+            Some(status) if written && !present.is_some_and(|present| covers(&present["status"], &status)) => {
+                let path = format!("{object}/status");
+                let patch = json!({ "status": with_times(status) });
+                accepted(&path, self.send(Method::PATCH, &path, MERGE_PATCH, &patch).await)
             }
+            _ => written,
         }
     }
 
@@ -59,7 +72,8 @@ impl Writer {
 
     fn get(&self, desired: &Value) -> Option<Value> {
         let (group, _) = split_api_version(desired["apiVersion"].as_str()?);
-        let kind = self.server.storage.resources().built_in_kind(group, desired["kind"].as_str()?)?;
+        let mut resources = self.server.storage.resources().iter();
+        let kind = resources.find(|own| own.kind.group == group && own.kind.kind == desired["kind"])?.kind;
         let metadata = &desired["metadata"];
         let namespace = metadata["namespace"].as_str().unwrap_or_default();
         self.server.storage.local_json(group, kind.plural, namespace, metadata["name"].as_str()?)
@@ -102,6 +116,28 @@ impl Writer {
     }
 }
 
+/// Whether a write was accepted.
+fn accepted(object: &str, sent: (StatusCode, String)) -> bool {
+    match sent {
+        // Made by the leader before, whose write this replica has not seen.
+        (StatusCode::CONFLICT, _) => false,
+        (code, _) if code.is_success() => true,
+        (code, body) => {
+            tracing::warn!(object, %code, body, "cannot write a system object");
+            false
+        }
+    }
+}
+
+/// A status whose conditions are as they are from now on.
+fn with_times(mut status: Value) -> Value {
+    let now = api::time::format(jiff::Timestamp::now());
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        condition["lastTransitionTime"] = now.as_str().into();
+    }
+    status
+}
+
 /// True when everything of `desired` is so in `present`.
 fn covers(present: &Value, desired: &Value) -> bool {
     match (present, desired) {
@@ -118,7 +154,6 @@ fn covers(present: &Value, desired: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn what_the_server_added_is_no_difference() {

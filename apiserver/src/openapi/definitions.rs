@@ -28,6 +28,7 @@ struct Leaf {
 }
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+const AGGREGATOR: &str = "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
 const DURATION: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Duration";
@@ -60,6 +61,7 @@ fn name_of(ty: Type) -> String {
     match ty.package {
         "meta/v1" => format!("{META}.{}", ty.name),
         "apiextensions/v1" => format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.{}", ty.name),
+        "apiregistration/v1" => format!("{AGGREGATOR}.{}", ty.name),
         package => format!("io.k8s.api.{}.{}", package.replace('/', "."), ty.name),
     }
 }
@@ -277,7 +279,7 @@ static GROUP_VERSION_KINDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(||
     };
     for kind in KINDS {
         add(kind.group, kind.version, kind.kind, Some(kind.ty));
-        if kind.stored {
+        if kind.list_type().is_some() {
             add(kind.group, kind.version, &kind.list_kind(), kind.list_type());
         }
         for shared in ["DeleteOptions", "WatchEvent"] {

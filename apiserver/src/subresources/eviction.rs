@@ -1,4 +1,4 @@
-//! `eviction`: a deletion that asks first. Without disruption budgets nobody objects.
+//! `eviction`: a deletion that asks first. The disruption budget of the pod may object.
 
 use api::status::Status;
 use axum::{body::Body, response::Response};
@@ -10,6 +10,8 @@ use crate::{
     pipeline::Call,
     verbs::{self, delete},
 };
+
+mod budget;
 
 pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
     let write = WriteOptions::parse(call.query(), "CreateOptions")?;
@@ -24,6 +26,12 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
         None => DeleteOptions::default(),
     };
     options.dry_run |= write.dry_run;
+    let pod = call.load(&call.info.name, true).await?.ok_or_else(|| call.not_found())?.object;
+    if budget::protects(&pod) {
+        budget::spend(call, &pod, options.dry_run).await?;
+        // What was spent was spent for this pod, not for the next one of its name.
+        options.preconditions.uid.get_or_insert_with(|| pod.uid().to_owned());
+    }
     delete::one(call, &call.info.name, &options).await?;
     Ok(status_response(&Status::created()))
 }

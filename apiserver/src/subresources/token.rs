@@ -29,6 +29,9 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
     let options = WriteOptions::parse(call.query(), "CreateOptions")?;
     let Some(subresource) = call.subresource else { return Err(Status::no_such_resource().into()) };
     let mut request = verbs::decode_as(call, body, &expected(subresource)?, FieldValidation::Ignore).await?;
+    for (field, own) in [("name", call.info.name.as_str()), ("namespace", call.namespace())] {
+        check_own(&request, field, own)?;
+    }
     let account = call.load(&call.info.name, true).await?.ok_or_else(|| call.not_found())?.object;
     let seconds = request.body.i64_at("spec.expirationSeconds").unwrap_or(USUAL);
     check(&request, seconds)?;
@@ -38,7 +41,7 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
     if audiences.is_empty() {
         audiences.push(keys.issuer().to_owned());
     }
-    let (pod, secret, node) = bound(call, &request, account.name())?;
+    let (pod, secret, node) = bound(call, &request, account.name()).await?;
     let now = Timestamp::now();
     let expires = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
     let claims = Claims {
@@ -89,22 +92,43 @@ fn check(request: &Object, seconds: i64) -> Result<()> {
     Err(Status::invalid(kind, request.name(), &errors).into())
 }
 
+/// What the body says of the account must be what the URL says.
+fn check_own(request: &Object, field: &str, own: &str) -> Result<()> {
+    let given = request.str_at(&format!("metadata.{field}"));
+    if given.is_empty() || given == own {
+        return Ok(());
+    }
+    let mut errors = Errors::default();
+    let detail = format!("must match the service account {field} if specified");
+    errors.invalid(&Path::Root.field("metadata").field(field), given, detail);
+    let kind = api::status::Grouped::new("authentication.k8s.io", "TokenRequest");
+    Err(Status::invalid(kind, own, &errors).into())
+}
+
 type Bound = (Option<Reference>, Option<Reference>, Option<Reference>);
 
-/// What the token is bound to: a pod (with the node it runs on) or a secret, if the request says so.
-fn bound(call: &Call, request: &Object, account: &str) -> Result<Bound> {
+/// What the token is bound to: a pod (with the node it runs on), a secret or a node, if the request says so.
+async fn bound(call: &Call, request: &Object, account: &str) -> Result<Bound> {
     let (kind, name) = (request.str_at("spec.boundObjectRef.kind"), request.str_at("spec.boundObjectRef.name"));
     let storage = &call.server.storage;
     let plural = match kind {
         "" => return agent_needs_pod(call).map(|()| (None, None, None)),
         "Pod" => "pods",
         "Secret" => "secrets",
+        "Node" => "nodes",
         other => {
-            let message = format!("cannot bind token to object of type {other}");
+            let (group, version) = api::schema::split_api_version(request.str_at("spec.boundObjectRef.apiVersion"));
+            let message = format!("cannot bind token to object of type {group}/{version}, Kind={other}");
             return Err(Status::bad_request(message).into());
         }
     };
-    let object = storage.local_json("", plural, call.namespace(), name);
+    let namespace = if kind == "Node" { "" } else { call.namespace() };
+    let read = || storage.local_json("", plural, namespace, name);
+    let mut object = read();
+    if object.is_none() {
+        storage.barrier().await?;
+        object = read();
+    }
     let Some(object) = object else {
         return Err(Status::not_found(api::status::Grouped::new("", plural), name).into());
     };
@@ -112,17 +136,20 @@ fn bound(call: &Call, request: &Object, account: &str) -> Result<Bound> {
     let uid = text(&object["metadata"]["uid"]);
     let asked = request.str_at("spec.boundObjectRef.uid");
     if !asked.is_empty() && asked != uid {
-        let why = format!("the UID in the bound object reference ({asked}) does not match the UID in record");
-        return Err(Status::conflict(api::status::Grouped::new("", plural), name, &why).into());
+        let why = format!(
+            "the UID in the bound object reference ({asked}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
+        return Err(Status::conflict(api::status::Grouped::new("", kind), name, &why).into());
     }
     let reference = Reference { name: name.to_owned(), uid };
-    if kind == "Secret" {
-        agent_needs_pod(call)?;
-        return Ok((None, Some(reference), None));
+    match kind {
+        "Secret" => return agent_needs_pod(call).map(|()| (None, Some(reference), None)),
+        "Node" => return agent_needs_pod(call).map(|()| (None, None, Some(reference))),
+        _ => {}
     }
     if text(&object["spec"]["serviceAccountName"]) != account {
         let message = format!(
-            "cannot bind token for serviceaccount {account:?} to pod running with a different serviceaccount name"
+            "cannot bind token for serviceaccount {account:?} to pod running with different serviceaccount name."
         );
         return Err(Status::bad_request(message).into());
     }
@@ -131,8 +158,11 @@ fn bound(call: &Call, request: &Object, account: &str) -> Result<Bound> {
         let why = "node requested token bound to a pod scheduled on a different node";
         return Err(Status::forbidden(call.resource.kind.resource(), account, why).into());
     }
-    let node_uid = storage.local_uid("", "nodes", "", &node);
-    Ok((Some(reference), None, node_uid.map(|uid| Reference { name: node, uid })))
+    if node.is_empty() {
+        return Ok((Some(reference), None, None));
+    }
+    let uid = storage.local_uid("", "nodes", "", &node).unwrap_or_default();
+    Ok((Some(reference), None, Some(Reference { name: node, uid })))
 }
 
 /// An agent gets tokens only for pods that run on its node.

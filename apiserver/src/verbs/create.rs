@@ -20,7 +20,7 @@ const BASE: usize = 58;
 pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
     let options = WriteOptions::parse(call.query(), "CreateOptions")?;
     let mut object = decode(call, body, &options).await?;
-    check_namespace(call, &object)?;
+    check_namespace(call, &mut object)?;
     if !object.resource_version().is_empty() {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created").into());
     }

@@ -27,9 +27,13 @@ pub(crate) enum Deleted {
 }
 
 pub(super) async fn delete(call: &Call, body: Body) -> Result<Response> {
+    if let Some(why) = (call.resource.kind.undeletable)(&call.info.name) {
+        return Err(Status::forbidden(call.resource.kind.resource(), &call.info.name, why).into());
+    }
     let options = options(call, body).await?;
     match one(call, &call.info.name, &options).await? {
         Deleted::Pending(object) => Ok(call.answer(StatusCode::OK, object)),
+        Deleted::Gone(object) if call.resource.kind.returns_deleted => Ok(call.answer(StatusCode::OK, object)),
         Deleted::Gone(object) => {
             let kind = call.resource.kind;
             Ok(status_response(&Status::deleted(kind.resource(), object.name(), object.uid())))
@@ -95,9 +99,9 @@ async fn attempt(
     mark(call, &mut object, options);
     let gone = prepare::is_released(call, &object);
     let value = crate::encode::value(kind, &mut object);
-    if options.dry_run || (!gone && live.json == value.slice(1..)) {
+    if !gone && live.json == value.slice(1..) {
         object.set_resource_version(live.revision);
-        return Ok(Some(if gone { Deleted::Gone(object) } else { Deleted::Pending(object) }));
+        return Ok(Some(Deleted::Pending(object)));
     }
     let (claim, release) = claims::difference(kind, Some(&live.object), (!gone).then_some(&object));
     let key = call.resource.key(namespace, name);
@@ -108,14 +112,15 @@ async fn attempt(
         value: (!gone).then_some(&value),
         claim: &claim,
         release: &release,
+        also: &[],
         fence: call.fence(),
     };
-    match call.server.storage.commit(commit).await? {
+    match call.server.storage.commit_or_rehearse(commit, options.dry_run).await? {
         Committed::Done(revision) => {
             object.set_resource_version(revision);
             Ok(Some(if gone { Deleted::Gone(object) } else { Deleted::Pending(object) }))
         }
-        Committed::Changed | Committed::Claimed => Ok(None),
+        Committed::Changed | Committed::Claimed | Committed::Outdated => Ok(None),
     }
 }
 
@@ -124,22 +129,34 @@ fn mark(call: &Call, object: &mut Object, options: &DeleteOptions) {
     let kind = call.resource.kind;
     set_finalizers(object, kind.orphan_by_default, options.propagation);
     let grace = kind.grace_seconds(object, options.grace_period_seconds).max(0);
-    let before = object.body.i64_at("metadata.deletionGracePeriodSeconds");
-    // A deletion that has begun can only be hurried.
-    let hurried = before.is_none_or(|before| grace < before);
-    if object.is_deleting() && !hurried {
+    if object.is_deleting() {
+        // A deletion that has begun can only be hurried, and only by who names a time.
+        if options.grace_period_seconds.is_some() {
+            hurry(object, grace);
+        }
         return;
     }
-    let first = !object.is_deleting();
-    let at = Timestamp::now().checked_add(SignedDuration::from_secs(grace)).unwrap_or(Timestamp::MAX);
-    object.set("metadata.deletionTimestamp", api::time::format(at));
-    object.set("metadata.deletionGracePeriodSeconds", grace);
-    if first {
-        if object.generation() > 0 {
-            object.set("metadata.generation", object.generation() + 1);
-        }
-        (kind.on_delete)(object);
+    set_end(object, Timestamp::now(), grace);
+    if object.generation() > 0 {
+        object.set("metadata.generation", object.generation() + 1);
     }
+    (kind.on_delete)(object);
+}
+
+/// Shortens the time an object has to end, which began when it was first deleted.
+fn hurry(object: &mut Object, grace: i64) {
+    let before = object.body.i64_at("metadata.deletionGracePeriodSeconds").unwrap_or_default();
+    let end: Option<Timestamp> = object.str_at("metadata.deletionTimestamp").parse().ok();
+    let began = end.and_then(|end| end.checked_sub(SignedDuration::from_secs(before)).ok());
+    if grace < before {
+        set_end(object, began.unwrap_or_else(Timestamp::now), grace);
+    }
+}
+
+fn set_end(object: &mut Object, began: Timestamp, grace: i64) {
+    let end = began.checked_add(SignedDuration::from_secs(grace)).unwrap_or(Timestamp::MAX);
+    object.set("metadata.deletionTimestamp", api::time::format(end));
+    object.set("metadata.deletionGracePeriodSeconds", grace);
 }
 
 /// Orphaning and foreground deletion are the garbage collector's work, which a finalizer waits for.

@@ -23,7 +23,8 @@ use crate::{
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
-const APPLY: &str = "application/apply-patch+yaml";
+/// The media type of server-side apply.
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
 type Apply = fn(&Object, &[u8]) -> Result<Decoded, patch::Error>;
 
@@ -45,7 +46,7 @@ async fn patched(call: &Call, body: Body) -> Result<Written> {
         }
         _ => return Err(Status::unsupported_media_type(&[JSON, MERGE, APPLY, STRATEGIC]).into()),
     };
-    if options.force {
+    if options.force.is_some() {
         return Err(invalid_options("force", "may not be specified for non-apply patch", false));
     }
     let bytes = body::read(body).await?;
@@ -96,7 +97,8 @@ fn refused(error: &patch::Error, bytes: &[u8]) -> Error {
     match error {
         patch::Error::Syntax(_) | patch::Error::Malformed(_) => Status::bad_request(error.to_string()).into(),
         patch::Error::TooManyOperations(_) => {
-            Status::failure(api::status::Reason::RequestEntityTooLarge, error.to_string()).into()
+            let message = format!("Request entity too large: {error}");
+            Status::failure(api::status::Reason::RequestEntityTooLarge, message).into()
         }
         patch::Error::Inapplicable(_) => Status::rejected().into(),
         patch::Error::Result(_) => invalid_patch(bytes, &error.to_string()),
@@ -120,6 +122,47 @@ fn invalid_options(field: &str, why: &str, required: bool) -> Error {
     Status::invalid(Grouped::new("meta.k8s.io", "PatchOptions"), "", &errors).into()
 }
 
+/// Decodes what is applied, zeros too, for the manager owns what was written. A field that the schema lacks is refused
+/// whatever the client thinks of such fields: nobody could own it.
+fn applied_object(call: &Call, json: &[u8], expected: &Expected<'_>, validation: FieldValidation) -> Result<Object> {
+    let kind = call.resource.kind;
+    let meta = json::peek_type_meta(json).map_err(|error| Status::bad_request(error.to_string()))?;
+    if *meta.api_version != *kind.api_version() {
+        let (given, own) = (&meta.api_version, kind.api_version());
+        let message =
+            format!("Incorrect version specified in apply patch. Specified patch version: {given}, expected: {own}");
+        return Err(Status::bad_request(message).into());
+    }
+    if meta.kind.is_empty() {
+        return Err(Status::bad_request("kind must be given in a server-side apply").into());
+    }
+    body::check_kind(&meta.api_version, &meta.kind, expected)?;
+    let keep = json::Options { check: true, keep_zeros: true };
+    let Decoded { object, problems } =
+        json::decode(kind.ty, json, keep).map_err(|error| Status::bad_request(error.to_string()))?;
+    let mut unknown = problems.iter().filter_map(|problem| match problem {
+        Problem::Unknown(path) => Some(format!(".{path}: field not declared in schema")),
+        Problem::Duplicate(_) => None,
+    });
+    if let Some(first) = unknown.next() {
+        let rest: Vec<String> = unknown.collect();
+        let all = if rest.is_empty() { first } else { format!("errors:\n  {first}\n  {}", rest.join("\n  ")) };
+        let place =
+            format!("{}/{}; {}/{}, Kind={}", call.namespace(), object.name(), kind.group, kind.version, kind.kind);
+        return Err(Status::unknown(format!("failed to create typed patch object ({place}): {all}")).into());
+    }
+    let repeated: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    match validation {
+        FieldValidation::Strict if !repeated.is_empty() => {
+            let message = format!("error strict decoding YAML: {}", repeated.join(", "));
+            return Err(Status::bad_request(message).into());
+        }
+        FieldValidation::Warn => repeated.into_iter().for_each(|problem| call.warn(problem)),
+        FieldValidation::Strict | FieldValidation::Ignore => {}
+    }
+    Ok(object)
+}
+
 async fn server_side_apply(call: &Call, body: Body, options: &WriteOptions) -> Result<Written> {
     if options.field_manager.is_empty() {
         return Err(invalid_options("fieldManager", "is required for apply patch", true));
@@ -127,16 +170,8 @@ async fn server_side_apply(call: &Call, body: Body, options: &WriteOptions) -> R
     let kind = call.resource.kind;
     let json = body::yaml(&body::read(body).await?)?;
     let expected = Expected { group: kind.group, version: kind.version, kind: kind.kind, ty: kind.ty };
-    // Checks kind and fields; what is applied keeps zeros too, for the manager owns what was written.
-    let (_, problems) = body::decode_json(&json, &expected, options.field_validation)?;
-    problems.into_iter().for_each(|problem| call.warn(problem));
-    let keep = json::Options { check: false, keep_zeros: true };
-    let mut applied =
-        json::decode(kind.ty, &json, keep).map_err(|error| Status::bad_request(error.to_string()))?.object;
-    if applied.kind.is_empty() || applied.api_version.is_empty() {
-        return Err(Status::bad_request("apiVersion and kind must be given in a server-side apply").into());
-    }
-    super::check_namespace(call, &applied)?;
+    let mut applied = applied_object(call, &json, &expected, options.field_validation)?;
+    super::check_namespace(call, &mut applied)?;
     let name = call.info.name.as_str();
     if !applied.name().is_empty() && applied.name() != name {
         let own = applied.name();
@@ -155,7 +190,13 @@ async fn server_side_apply(call: &Call, body: Body, options: &WriteOptions) -> R
     let revision = parse_revision(applied.resource_version())?.filter(|revision| *revision > 0);
     let draft = |live: Option<&Live>| {
         if live.is_none() && !applied.uid().is_empty() {
-            return Err(Status::conflict(kind.resource(), name, "uid mismatch: the object does not exist").into());
+            let uid = applied.uid();
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(Status::conflict(kind.resource(), name, &why).into());
+        }
+        if let Some(live) = live {
+            super::update::check_identity(call, &applied, live)?;
         }
         let object = ownership::apply(call, live, &applied, options)?;
         Ok(Draft { object, owned: true, revision })

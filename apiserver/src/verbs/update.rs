@@ -18,7 +18,7 @@ use crate::{
 pub(crate) async fn update(call: &Call, body: Body) -> Result<Response> {
     let options = WriteOptions::parse(call.query(), "UpdateOptions")?;
     let mut object = decode(call, body, &options).await?;
-    check_namespace(call, &object)?;
+    check_namespace(call, &mut object)?;
     check_name(call, &mut object)?;
     call.resource.kind.default(&mut object);
     let revision = parse_revision(object.resource_version())?.filter(|revision| *revision > 0);
@@ -53,7 +53,7 @@ fn check_name(call: &Call, object: &mut Object) -> Result<()> {
 }
 
 /// A body that carries another object's identity is meant for another object.
-fn check_identity(call: &Call, object: &Object, live: &Live) -> Result<()> {
+pub(super) fn check_identity(call: &Call, object: &Object, live: &Live) -> Result<()> {
     let (own, actual) = (object.uid(), live.object.uid());
     if own.is_empty() || own == actual {
         return Ok(());

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use crate::{
     encode::Show,
     error::Result,
-    metrics::OpenWatch,
+    metrics::Open,
     negotiation::{Encoding, Target},
     options::ListOptions,
     pipeline::Call,
@@ -36,8 +36,9 @@ const PIECE: usize = 256 * 1024;
 const INITIAL_PAGE: usize = 500;
 
 pub(super) async fn watch(call: &Call) -> Result<Response> {
-    let options = ListOptions::parse(call.query(), true)?;
-    let show = Show::parse(&options.include_object)?;
+    let mut options = ListOptions::parse(call.query(), true)?;
+    options.only(&call.info.name);
+    let show = Show::parse(&options.include_object, call.encoding)?;
     let selection = Selection::parse(&call.resource, &options)?;
     let asked = options.revision()?;
     let streamed = options.send_initial_events == Some(true);
@@ -62,11 +63,12 @@ pub(super) async fn watch(call: &Call) -> Result<Response> {
         show,
         cursor: hub.cursor(start),
         stage: if initial { Stage::Initial { start, next: String::new() } } else { Stage::Live },
-        streamed,
+        // Who takes no bookmarks gets none at the end of what is there already either.
+        streamed: streamed && options.bookmarks,
         bookmarks: options.bookmarks.then_some(bookmarks),
         last_bookmark: options.bookmarks.then(|| end - BEFORE_END.min(Duration::from_secs(seconds) / 2)),
         end,
-        _open: call.server.metrics.watch(&call.info),
+        _open: call.server.metrics.open(&call.info),
     };
     let body = Body::from_stream(stream::unfold(watcher, |mut watcher| async move {
         let bytes = watcher.next().await?;
@@ -103,7 +105,7 @@ struct Watcher {
     bookmarks: Option<Interval>,
     last_bookmark: Option<Instant>,
     end: Instant,
-    _open: OpenWatch,
+    _open: Open,
 }
 
 impl Watcher {

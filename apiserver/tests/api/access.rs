@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apiserver::UserInfo;
-use http::{Method, Request, header};
+use http::Method;
 use serde_json::json;
 
 use crate::harness::{CONFIG_MAPS, Fixture, SOON, config_map, config_map_path};
@@ -55,37 +55,6 @@ async fn nobody_gets_health_and_nothing_else() {
     }
     let answer = api.send_as(None, Method::GET, CONFIG_MAPS, "", "").await;
     assert_eq!(answer.expect(401)["reason"], "Unauthorized");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_service_accounts_token_dies_with_the_account() {
-    let api = Fixture::start().await;
-    let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    api.post(accounts, &json!({ "metadata": { "name": "bot" } })).await.expect(201);
-    let request = json!({ "spec": { "expirationSeconds": 600 } });
-    let token = api.post(&format!("{accounts}/bot/token"), &request).await.expect(201);
-    let token = token["status"]["token"].as_str().unwrap().to_owned();
-    let ask = async |token: &str| {
-        let review = json!({ "spec": { "resourceAttributes": { "verb": "get", "resource": "pods" } } });
-        let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .body(axum::body::Body::from(review.to_string()))
-            .unwrap();
-        api.open(request).await.status().as_u16()
-    };
-    assert_eq!(ask(&token).await, 201);
-    assert_eq!(ask(&format!("{token}x")).await, 401);
-    let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
-    let review = api.post(reviews, &json!({ "spec": { "token": token } })).await.expect(201);
-    assert_eq!(review["status"]["user"]["username"], "system:serviceaccount:default:bot");
-    let message = api.post(&format!("{accounts}/bot/token"), &json!({ "spec": { "expirationSeconds": 5 } })).await;
-    assert!(message.refusal(422).contains("may not specify a duration less than 10 minutes"));
-    api.delete(&format!("{accounts}/bot")).await.expect(200);
-    testing::eventually(SOON, async || match ask(&token).await {
-        401 => Ok(()),
-        other => Err(other),
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

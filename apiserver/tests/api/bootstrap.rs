@@ -1,7 +1,5 @@
 //! A cluster is complete by itself.
 
-use serde_json::Value;
-
 use crate::harness::{Fixture, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,19 +27,4 @@ async fn system_objects_and_the_kubernetes_service_are_there() {
     for name in ["cluster-admin", "admin", "edit", "view", "system:basic-user", "system:node"] {
         assert!(names.contains(&name), "{name}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn health_metrics_and_keys_are_told() {
-    let api = Fixture::start().await;
-    let verbose = api.get("/readyz?verbose").await.text();
-    assert!(verbose.contains("[+]etcd ok\n") && verbose.ends_with("readyz check passed\n"), "{verbose}");
-    assert_eq!(api.get("/readyz/etcd").await.text(), "ok");
-    assert_eq!(api.get("/readyz/nothing").await.code, 404);
-    api.get("/api/v1/namespaces").await.expect(200);
-    let metrics = api.get("/metrics").await.text();
-    assert!(metrics.contains("apiserver_request_total{verb=\"LIST\""), "{metrics}");
-    let keys: Value = api.get("/openid/v1/jwks").await.expect(200);
-    assert_eq!(keys["keys"][0]["crv"], "P-256");
-    assert_eq!(api.get("/nothing").await.text(), "404 page not found\n");
 }

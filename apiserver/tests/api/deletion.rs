@@ -101,3 +101,73 @@ async fn a_bound_pod_goes_gracefully() {
     api.send(Method::DELETE, &format!("{pods}/bound"), "application/json", options).await.expect(200);
     assert_eq!(api.get(&format!("{pods}/bound")).await.code, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_has_begun_can_only_be_hurried() {
+    let api = Fixture::start().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    api.post(accounts, &json!({ "metadata": { "name": "default" } })).await.expect(201);
+    api.post(pods, &pod("p")).await.expect(201);
+    let binding = json!({ "target": { "kind": "Node", "name": "one" } });
+    api.post(&format!("{pods}/p/binding"), &binding).await.expect(201);
+    let path = format!("{pods}/p");
+    let delete = async |options: Value| api.send(Method::DELETE, &path, "application/json", options).await.expect(200);
+    let end =
+        |pod: &Value| -> jiff::Timestamp { pod["metadata"]["deletionTimestamp"].as_str().unwrap().parse().unwrap() };
+    let first = delete(json!({ "gracePeriodSeconds": 100 })).await;
+    assert_eq!(first["metadata"]["deletionGracePeriodSeconds"], 100);
+    for slower in [json!({}), json!({ "gracePeriodSeconds": 100 }), json!({ "gracePeriodSeconds": 500 })] {
+        assert_eq!(delete(slower).await, first);
+    }
+    let hurried = delete(json!({ "gracePeriodSeconds": 40 })).await;
+    assert_eq!(hurried["metadata"]["deletionGracePeriodSeconds"], 40);
+    assert_eq!((end(&first) - end(&hurried)).get_seconds(), 60, "the time runs from the first deletion on");
+    assert_eq!(hurried["metadata"]["generation"], first["metadata"]["generation"]);
+    let soon = delete(json!({ "gracePeriodSeconds": -5 })).await;
+    assert_eq!(soon["metadata"]["deletionGracePeriodSeconds"], 1);
+    let gone = delete(json!({ "gracePeriodSeconds": 0 })).await;
+    assert_eq!((&gone["kind"], &gone["metadata"]["name"]), (&"Pod".into(), &"p".into()), "pods are shown once more");
+    assert_eq!(api.get(&path).await.code, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_says_what_becomes_of_dependents() {
+    let api = Fixture::start().await;
+    for (at, (options, expected)) in [
+        (json!({ "propagationPolicy": "Orphan" }), Some("orphan")),
+        (json!({ "propagationPolicy": "Foreground" }), Some("foregroundDeletion")),
+        (json!({ "orphanDependents": true }), Some("orphan")),
+        (json!({ "propagationPolicy": "Background" }), None),
+        (json!({ "orphanDependents": false }), None),
+        (json!({}), None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = config_map_path(&format!("c{at}"));
+        api.post(CONFIG_MAPS, &config_map(&format!("c{at}"), "1")).await.expect(201);
+        let answer = api.send(Method::DELETE, &path, "application/json", &options).await.expect(200);
+        match expected {
+            None => assert_eq!(answer["status"], "Success", "{options}"),
+            Some(finalizer) => {
+                assert_eq!(answer["metadata"]["finalizers"], json!([finalizer]), "{options}");
+                assert_eq!(answer["metadata"]["deletionGracePeriodSeconds"], 0, "{options}");
+            }
+        }
+    }
+    let path = config_map_path("bad");
+    api.post(CONFIG_MAPS, &config_map("bad", "1")).await.expect(201);
+    for (options, complaint) in [
+        (json!({ "propagationPolicy": "Odd" }), {
+            "propagationPolicy: Unsupported value: \"Odd\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+        }),
+        (json!({ "propagationPolicy": "Orphan", "orphanDependents": true }), {
+            "propagationPolicy: Invalid value: \"Orphan\": orphanDependents and deletionPropagation cannot be both set"
+        }),
+    ] {
+        let message = api.send(Method::DELETE, &path, "application/json", &options).await.refusal(422);
+        assert_eq!(message, format!("DeleteOptions.meta.k8s.io \"\" is invalid: {complaint}"));
+    }
+    api.get(&path).await.expect(200);
+}

@@ -6,7 +6,7 @@ use apiserver::{ApiServer, Config, Connection, Fence, MASTERS, NodeDialer, UserI
 use async_trait::async_trait;
 use axum::body::Body;
 use futures_util::StreamExt;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use serde_json::Value;
@@ -175,13 +175,22 @@ impl Fixture {
         self.call(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
-    async fn call(&self, request: Request<Body>) -> Answer {
+    /// Reads as the administrator, with headers of one's own.
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::get(path).extension(Self::admin());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.call(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
         let response = self.open(request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let warnings = parts.headers.get_all(header::WARNING).iter();
         let warnings = warnings.map(|value| value.to_str().unwrap().to_owned()).collect();
-        Answer { code: parts.status, body: body.to_vec(), warnings }
+        Answer { code: parts.status, body: body.to_vec(), warnings, headers: parts.headers }
     }
 
     pub(crate) async fn open(&self, request: Request<Body>) -> Response<Body> {
@@ -223,6 +232,7 @@ pub(crate) struct Answer {
     pub(crate) code: StatusCode,
     pub(crate) body: Vec<u8>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Answer {
@@ -238,6 +248,11 @@ impl Answer {
     pub(crate) fn expect(&self, code: u16) -> Value {
         assert_eq!(self.code.as_u16(), code, "{}", self.text());
         self.json()
+    }
+
+    /// A header's text; empty when there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The message of a failure with this code.

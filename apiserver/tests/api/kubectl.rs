@@ -138,6 +138,13 @@ async fn kubectl_tells_its_usual_story() {
     assert_eq!(cluster.ok("create token bot -n story").await.split('.').count(), 3);
     assert!(cluster.ok("explain configmap.data").await.contains("configuration data"));
 
+    cluster.ok("create quota few -n story --hard=pods=3").await;
+    cluster.ok("create poddisruptionbudget some -n story --selector=app=web --min-available=1").await;
+    cluster.ok("create cronjob daily -n story --image=i:1 --schedule=@daily").await;
+    assert!(cluster.ok("get pdb,cronjob -n story").await.contains("@daily"));
+    assert!(cluster.ok("describe quota few -n story").await.contains("few"));
+    assert!(cluster.ok("explain statefulset.spec.serviceName").await.contains("governs this StatefulSet"));
+    assert!(cluster.ok("get componentstatuses").await.contains("etcd-0"));
     cluster.ok("delete cm one typed -n story").await;
     let gone = cluster.run("", "get cm one -n story").await.unwrap_err();
     assert!(gone.contains("Error from server (NotFound): configmaps \"one\" not found"), "{gone}");
@@ -191,7 +198,12 @@ async fn every_kubectl_on_this_machine_is_served() {
         assert_eq!(cluster.ok("get deployment web -o jsonpath={.spec.replicas}").await, "5");
         cluster.ok("create configmap typed --from-literal=a=b").await;
         cluster.ok("delete configmap typed").await;
-        cluster.ok("delete deployment web").await;
+        // Older ones write version 1 of an autoscaler, younger ones version 2, some of them as protobuf.
+        cluster.ok("autoscale deployment web --max=3").await;
+        assert_eq!(cluster.ok("get hpa web -o jsonpath={.spec.maxReplicas}").await, "3");
+        cluster.ok("create job once --image=i:1").await;
+        assert!(cluster.ok("get job once").await.contains("0/1"));
+        cluster.ok("delete deployment/web hpa/web job/once").await;
     }
     cluster.shutdown.cancel();
 }

@@ -44,18 +44,6 @@ async fn concurrent_patches_without_a_revision_all_take_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_is_given_once_and_generated_names_are_new() {
-    let api = Fixture::start().await;
-    api.post(CONFIG_MAPS, &config_map("one", "1")).await.expect(201);
-    let message = api.post(CONFIG_MAPS, &config_map("one", "1")).await.refusal(409);
-    assert_eq!(message, "configmaps \"one\" already exists");
-    let generated = json!({ "metadata": { "generateName": "gen-" } });
-    let made = api.post(CONFIG_MAPS, &generated).await.expect(201);
-    let name = made["metadata"]["name"].as_str().unwrap();
-    assert!(name.starts_with("gen-") && name.len() == 9, "{name}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_deposed_leaders_write_is_refused() {
     let api = Fixture::start().await;
     let term = api.store.leadership().borrow().term;
@@ -63,18 +51,4 @@ async fn a_deposed_leaders_write_is_refused() {
     assert_eq!(refused.expect(409)["reason"], "Conflict");
     assert_eq!(api.get(&config_map_path("late")).await.code, 404);
     api.post_fenced(term, CONFIG_MAPS, &config_map("now", "1")).await.expect(201);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_changes_nothing() {
-    let api = Fixture::start().await;
-    let path = format!("{CONFIG_MAPS}?dryRun=All");
-    let made = api.post(&path, &config_map("dry", "1")).await.expect(201);
-    assert!(made["metadata"]["uid"].is_string() && made["metadata"]["resourceVersion"].is_null(), "{made}");
-    assert_eq!(api.get(&config_map_path("dry")).await.code, 404);
-    api.post(CONFIG_MAPS, &config_map("wet", "1")).await.expect(201);
-    let patch = json!({ "data": { "a": "2" } });
-    let path = format!("{}?dryRun=All", config_map_path("wet"));
-    assert_eq!(api.merge(&path, &patch).await.expect(200)["data"]["a"], "2");
-    assert_eq!(api.get(&config_map_path("wet")).await.expect(200)["data"]["a"], "1");
 }

@@ -62,6 +62,31 @@ async fn selectors_leave_out_and_revisions_are_exact() {
     assert_eq!(names(&list), ["b"]);
     let exact = format!("{CONFIG_MAPS}?labelSelector=x&resourceVersion={revision}&resourceVersionMatch=Exact");
     assert!(names(&api.get(&exact).await.expect(200)).is_empty());
-    let future = api.get(&format!("{CONFIG_MAPS}?resourceVersion=999999999")).await.expect(504);
-    assert_eq!(future["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_are_told_only_where_they_are_known() {
+    let api = Fixture::start().await;
+    five(&api).await;
+    for name in ["a", "b", "c", "d", "e"] {
+        let labels = serde_json::json!({ "metadata": { "labels": { "x": "1" } } });
+        api.merge(&config_map_path(name), &labels).await.expect(200);
+    }
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+    for accept in ["application/json", accept, partial] {
+        let whole = api.get_with(&format!("{CONFIG_MAPS}?limit=2"), &[("Accept", accept)]).await.expect(200);
+        assert_eq!(whole["metadata"]["remainingItemCount"], 3, "{accept}");
+        let path = format!("{CONFIG_MAPS}?limit=2&labelSelector=x%3D1");
+        let selected = api.get_with(&path, &[("Accept", accept)]).await.expect(200);
+        assert!(selected["metadata"]["continue"].is_string(), "{accept}");
+        assert!(selected["metadata"]["remainingItemCount"].is_null(), "{accept}");
+    }
+    let last = api.get(&format!("{CONFIG_MAPS}?limit=5")).await.expect(200);
+    assert!(last["metadata"]["continue"].is_null() && last["metadata"]["remainingItemCount"].is_null());
+    let first = api.get(&format!("{CONFIG_MAPS}?limit=2")).await.expect(200);
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let message = api.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}&resourceVersion=5")).await.refusal(400);
+    assert_eq!(message, "specifying resource version is not allowed when using continue");
+    assert!(api.get(&format!("{CONFIG_MAPS}?continue=%25")).await.refusal(400).starts_with("invalid continue token: "));
 }

@@ -1,6 +1,6 @@
 //! What is refused is refused in Kubernetes' words.
 
-use http::{Method, Request, header};
+use http::Method;
 use serde_json::json;
 
 use crate::harness::{CONFIG_MAPS, Fixture, config_map, config_map_path};
@@ -30,29 +30,14 @@ async fn bodies_that_do_not_fit_say_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_fields_warn_or_fail_as_the_client_likes() {
+async fn selectors_that_cannot_be_read() {
     let api = Fixture::start().await;
-    let body = r#"{"metadata":{"name":"s1","foo":1},"data":{"a":"1","a":"2"},"bar":1}"#;
-    let strict = format!("{CONFIG_MAPS}?fieldValidation=Strict");
-    let message = api.send(Method::POST, &strict, "application/json", body).await.refusal(400);
-    assert!(message.contains("strict decoding error: unknown field \"metadata.foo\""), "{message}");
-    let warned = api.send(Method::POST, CONFIG_MAPS, "application/json", body).await;
-    assert_eq!(warned.expect(201)["data"]["a"], "2");
-    assert_eq!(warned.warnings[0], r#"299 - "unknown field \"metadata.foo\"""#);
-    assert_eq!(warned.warnings.len(), 3);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn paths_that_lead_nowhere() {
-    let api = Fixture::start().await;
-    assert_eq!(api.get("/apis/nope/v1/things").await.text(), "404 page not found\n");
-    let message = api.get("/api/v1/namespaces/default/things").await.refusal(404);
-    assert_eq!(message, "the server could not find the requested resource");
-    let request = Request::get(CONFIG_MAPS).header(header::ACCEPT, "text/html").extension(Fixture::admin());
-    let answer = api.open(request.body(axum::body::Body::empty()).unwrap()).await;
-    assert_eq!(answer.status(), 406);
-    assert_eq!(api.send(Method::POST, &config_map_path("x"), "application/json", "{}").await.code, 405);
-    assert_eq!(api.get(&format!("{CONFIG_MAPS}?labelSelector=a%20in%20b")).await.code, 400);
-    let message = api.get(&format!("{CONFIG_MAPS}?fieldSelector=spec.foo%3D1")).await.refusal(400);
-    assert_eq!(message, "field label not supported: spec.foo");
+    for (query, message) in [
+        ("labelSelector=a%20in%20b", "unable to parse requirement: found 'b' expected: '('"),
+        ("fieldSelector=spec.foo%3D1", "field label not supported: spec.foo"),
+    ] {
+        assert_eq!(api.get(&format!("{CONFIG_MAPS}?{query}")).await.refusal(400), message);
+        assert_eq!(api.get(&format!("{CONFIG_MAPS}?watch=1&{query}")).await.refusal(400), message);
+        assert_eq!(api.delete(&format!("{CONFIG_MAPS}?{query}")).await.refusal(400), message);
+    }
 }

@@ -33,6 +33,43 @@ async fn conflicts_name_the_owner_and_force_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_applied_says_why() {
+    let api = Fixture::start().await;
+    let made = apply(&api, "x", "fieldManager=a", json!({ "k": "1" })).await.expect(201);
+    let cases = [
+        (json!({ "apiVersion": "v2", "kind": "ConfigMap" }), 400, {
+            "Incorrect version specified in apply patch. Specified patch version: v2, expected: v1"
+        }),
+        (json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "y" } }), 400, {
+            "the name of the object (y) does not match the name on the URL (x)"
+        }),
+        (
+            json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "managedFields": made["metadata"]["managedFields"] } }),
+            400,
+            { "metadata.managedFields must be nil" },
+        ),
+        (json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "uid": "u" } }), 409, {
+            "Operation cannot be fulfilled on configmaps \"x\": Precondition failed: UID in precondition: u, UID in object meta: "
+        }),
+    ];
+    for (body, code, message) in cases {
+        let path = format!("{}?fieldManager=a", config_map_path("x"));
+        let told = api.send(Method::PATCH, &path, "application/apply-patch+yaml", &body).await.refusal(code);
+        assert!(told.starts_with(message), "{told}");
+    }
+    let body = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "uid": "u" } });
+    let path = format!("{}?fieldManager=a", config_map_path("none"));
+    assert_eq!(
+        api.send(Method::PATCH, &path, "application/apply-patch+yaml", &body).await.refusal(409),
+        "Operation cannot be fulfilled on configmaps \"none\": uid mismatch: the provided object specified uid u, and no existing object was found"
+    );
+    for force in ["force=true", "force=false"] {
+        let message = api.merge(&format!("{}?{force}", config_map_path("x")), &json!({})).await.refusal(422);
+        assert!(message.ends_with("force: Forbidden: may not be specified for non-apply patch"), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_write_leaves_its_manager() {
     let api = Fixture::start().await;
     let made = api.post(&format!("{CONFIG_MAPS}?fieldManager=me"), &config_map("m", "1")).await.expect(201);

@@ -46,6 +46,17 @@ pub fn resident_mebibytes(pid: i32) -> Result<f64> {
     Ok(f64::from(kibibytes) / 1024.0)
 }
 
+/// Memory of a process that is in use, in MiB; what it shares with others counts in part.
+///
+/// # Errors
+/// When it is gone.
+pub fn proportional_mebibytes(pid: i32) -> Result<f64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+    let kibibytes: u32 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(f64::from(kibibytes) / 1024.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,7 +69,8 @@ mod tests {
         while processor_time(&[own]) <= start {
             assert!(before.elapsed() < Duration::from_secs(20), "working costs processor time");
         }
-        assert!(resident_mebibytes(own).unwrap() > 1.0);
+        let resident = resident_mebibytes(own).unwrap();
+        assert!(resident > 1.0 && proportional_mebibytes(own).unwrap() <= resident + 1.0);
         assert!(age(own).unwrap() < Duration::from_secs(3600));
         assert!(age(i32::MAX).is_err() && processor_time(&[i32::MAX]) == Duration::ZERO);
     }

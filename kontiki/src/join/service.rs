@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
@@ -24,6 +24,7 @@ use store::{
 use super::{MASTER_PATH, MasterRequest, MasterResponse, NODE_PATH, NodeRequest, NodeResponse};
 use crate::{
     identity::Settings,
+    machine,
     pki::{Authorities, Leaf},
     token::{Record, Role, Token},
 };
@@ -102,7 +103,7 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 impl JoinService {
     async fn admit_master(&self, body: &[u8]) -> Result<MasterResponse> {
         let request: MasterRequest = decode(body)?;
-        check_name(&request.name)?;
+        machine::check_name(&request.name)?;
         self.use_token(&request.token, Role::Master).await?;
         // Whoever comes with a token from where a silent member was takes that one's place.
         let members = self.store.members();
@@ -128,7 +129,7 @@ impl JoinService {
 
     async fn admit_node(&self, body: &[u8]) -> Result<NodeResponse> {
         let request: NodeRequest = decode(body)?;
-        check_name(&request.name)?;
+        machine::check_name(&request.name)?;
         self.use_token(&request.token, Role::Node).await?;
         let client = Leaf {
             common_name: format!("system:node:{}", request.name),
@@ -206,17 +207,6 @@ impl JoinService {
     }
 }
 
-/// A machine's name becomes a Node's name and a part of certificates: a DNS-1123 subdomain.
-fn check_name(name: &str) -> Result<()> {
-    let label = |l: &str| !l.is_empty() && !l.starts_with('-') && !l.ends_with('-');
-    let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
-    ensure!(
-        letters && name.len() <= 253 && name.split('.').all(label),
-        "{name:?} is no host name: use lower-case letters, digits, '-' and '.', at most 253 (--name)"
-    );
-    Ok(())
-}
-
 /// The first key after all keys with this prefix.
 fn prefix_end(prefix: &str) -> Vec<u8> {
     let mut end = prefix.as_bytes().to_vec();
@@ -224,19 +214,4 @@ fn prefix_end(prefix: &str) -> Vec<u8> {
         *last += 1;
     }
     end
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_cannot_be_a_node_are_refused() {
-        for name in ["w1", "a.b-c.d", "0"] {
-            assert!(check_name(name).is_ok(), "{name}");
-        }
-        for name in ["", "W1", "a..b", "-a", "a-", "a/b", "a b", &"x".repeat(254)] {
-            assert!(check_name(name).is_err(), "{name}");
-        }
-    }
 }

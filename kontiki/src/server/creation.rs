@@ -88,7 +88,7 @@ pub(super) fn at_address(args: &ServerArgs, mut master: Master) -> Result<Master
 
 /// A master as the flags and this machine say.
 pub(crate) fn describe(args: &MasterArgs, settings: Settings, member_id: u64, first: bool) -> Result<Master> {
-    let name = args.name.clone().map_or_else(machine::name, Ok)?;
+    let name = machine::name(args.name.as_deref())?;
     let address = args.advertise_address.map_or_else(machine::address, Ok)?;
     let ports = Ports { api: args.api_port, client: args.client_port, peer: args.peer_port };
     Ok(Master::new(settings, member_id, name, address, ports, first))

@@ -26,14 +26,17 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The process with this id, if it exists and is no zombie.
+    /// The process with this id, if it exists and is not about to end: it may take a while after it was killed, until the
+    /// kernel has taken its memory back.
     pub(crate) fn find(pid: i32) -> Option<Self> {
         // The command's name, in brackets, may hold anything: fields are counted after its last bracket.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?;
-        let start_time = fields.nth(18)?.parse().ok()?;
-        (state != "Z" && state != "X").then_some(Self { pid, start_time })
+        let flags: u64 = fields.nth(5)?.parse().ok()?;
+        let start_time = fields.nth(12)?.parse().ok()?;
+        let ends = matches!(state, "Z" | "X") || flags & EXITING != 0 || is_killed(pid);
+        (!ends).then_some(Self { pid, start_time })
     }
 
     /// Reads what [`Process::save`] wrote.
@@ -68,6 +71,18 @@ impl Process {
     }
 }
 
+/// `PF_EXITING` of the kernel's `include/linux/sched.h`.
+const EXITING: u64 = 4;
+/// The bit of SIGKILL, which is signal 9 on every Linux.
+const KILL_BIT: u64 = 1 << 8;
+
+/// Whether SIGKILL waits for the process's first thread (proc(5), `status`: masks in which bit 0 is signal 1).
+fn is_killed(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let masks = status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:")));
+    masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & (KILL_BIT) != 0)
+}
+
 /// Starts `program` in a network namespace, detached from this terminal, with its output in `log`.
 pub(crate) fn spawn_in_netns(netns: &Path, program: &Path, arguments: &[String], log: &Path) -> Result<Child> {
     let namespace = File::open(netns).with_context(|| format!("no network namespace {}", netns.display()))?;
@@ -93,6 +108,7 @@ mod tests {
         assert!(process.is_alive());
         assert!(!Process { start_time: process.start_time + 1, ..process }.is_alive());
         process.signal(Signal::SIGKILL).unwrap();
+        assert!(!process.is_alive(), "not even before the kernel is done with it");
         child.wait().unwrap();
         assert!(!process.is_alive());
         process.signal(Signal::SIGKILL).unwrap();

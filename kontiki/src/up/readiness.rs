@@ -1,13 +1,13 @@
 //! Waiting for a cluster to be what was asked for: masters that serve and vote, nodes that are Ready.
 
-use std::{collections::BTreeMap, net::SocketAddr, process::Child, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use client::{Kubeconfig, masters::Health};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::cluster::Cluster;
+use super::{Up, cluster::Cluster};
 use crate::{etcd, objects, proxy};
 
 /// How long one stage may take before the start is given up.
@@ -15,18 +15,19 @@ const STAGE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The processes that were started, by host and role.
-pub(super) type Children = BTreeMap<(String, &'static str), Child>;
-
 /// Waits until the first master serves and has written the tokens for the others: it writes them last.
-pub(super) async fn first_master(cluster: &Cluster, children: &mut Children) -> Result<()> {
-    let tokens = cluster.host_dir(&cluster.hosts[0].name).join("server/tokens");
-    until("the first master does not serve", children, async || {
-        for role in ["master", "node"] {
-            anyhow::ensure!(tokens.join(role).exists(), "it has not written its tokens");
-        }
-        Ok(())
-    })
+pub(super) async fn first_master(up: &mut Up) -> Result<()> {
+    let tokens = up.cluster.host_dir(&up.cluster.hosts[0].name).join("server/tokens");
+    until(
+        "the first master does not serve",
+        || up.find_ended(),
+        async || {
+            for role in ["master", "node"] {
+                anyhow::ensure!(tokens.join(role).exists(), "it has not written its tokens");
+            }
+            Ok(())
+        },
+    )
     .await
 }
 
@@ -59,46 +60,54 @@ impl Watcher {
     }
 
     /// All masters answer, and as many vote as an odd number allows.
-    pub(super) async fn masters(&self, children: &mut Children) -> Result<()> {
+    pub(super) async fn masters(&self, up: &mut Up) -> Result<()> {
         let voters = self.addresses.len() - (self.addresses.len() + 1) % 2;
         let learners = self.addresses.len() - voters;
-        until("not all masters serve", children, async || {
-            let health: BTreeMap<_, _> = self.masters.list().into_iter().collect();
-            for address in &self.addresses {
-                anyhow::ensure!(health.get(address) == Some(&Health::Ready), "{address} is not ready");
-            }
-            let found = self.etcd.voters_and_learners(&self.etcd_url).await?;
-            anyhow::ensure!(found == (voters, learners), "{} vote and {} learn", found.0, found.1);
-            Ok(())
-        })
+        until(
+            "not all masters serve",
+            || up.tend(),
+            async || {
+                let health: BTreeMap<_, _> = self.masters.list().into_iter().collect();
+                for address in &self.addresses {
+                    anyhow::ensure!(health.get(address) == Some(&Health::Ready), "{address} is not ready");
+                }
+                let found = self.etcd.voters_and_learners(&self.etcd_url).await?;
+                anyhow::ensure!(found == (voters, learners), "{} vote and {} learn", found.0, found.1);
+                Ok(())
+            },
+        )
         .await
     }
 
     /// All nodes are Ready.
-    pub(super) async fn nodes(&self, children: &mut Children) -> Result<()> {
-        until("not all nodes are Ready", children, async || {
-            let found = objects::nodes(&self.kube).await?;
-            for name in &self.nodes {
-                let node =
-                    found.iter().find(|node| node.name == *name).with_context(|| format!("{name} is not there"))?;
-                anyhow::ensure!(node.ready, "{name} is not Ready: {}", node.reason);
-            }
-            Ok(())
-        })
+    pub(super) async fn nodes(&self, up: &mut Up) -> Result<()> {
+        until(
+            "not all nodes are Ready",
+            || up.tend(),
+            async || {
+                let found = objects::nodes(&self.kube).await?;
+                for name in &self.nodes {
+                    let node =
+                        found.iter().find(|node| node.name == *name).with_context(|| format!("{name} is not there"))?;
+                    anyhow::ensure!(node.ready, "{name} is not Ready: {}", node.reason);
+                }
+                Ok(())
+            },
+        )
         .await
     }
 }
 
-/// Looks again and again, and gives up early when a process has ended.
-async fn until(what: &str, children: &mut Children, mut look: impl AsyncFnMut() -> Result<()>) -> Result<()> {
+/// Looks again and again, and gives up early when `tend` finds that waiting is of no use.
+async fn until(
+    what: &str,
+    mut tend: impl FnMut() -> Result<()>,
+    mut look: impl AsyncFnMut() -> Result<()>,
+) -> Result<()> {
     let deadline = Instant::now() + STAGE_TIMEOUT;
     loop {
         let Err(reason) = look().await else { return Ok(()) };
-        for ((host, role), child) in &mut *children {
-            if let Some(status) = child.try_wait()? {
-                bail!("{what}: {role} on {host} ended ({status})");
-            }
-        }
+        tend().with_context(|| what.to_owned())?;
         if Instant::now() > deadline {
             bail!("{what} after {STAGE_TIMEOUT:?}: {reason:#}");
         }

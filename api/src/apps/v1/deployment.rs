@@ -113,20 +113,8 @@ fn check_status_update(new: &Object, old: &Object, errors: &mut Errors) {
     const PARTS: [&str; 3] = ["updatedReplicas", "readyReplicas", "availableReplicas"];
     workload::check_counts(new, &["observedGeneration", "replicas", "unavailableReplicas"], errors);
     workload::check_counts(new, &PARTS, errors);
-    let path = Path::Root.field("status");
-    let total = workload::count(new, "status.replicas");
-    for field in PARTS {
-        let count = workload::count(new, &format!("status.{field}"));
-        if count > total {
-            errors.invalid(&path.field(field), count, "cannot be greater than status.replicas");
-        }
-    }
-    let collisions = |deployment: &Object| deployment.body.i64_at("status.collisionCount");
-    if let (Some(before), now) = (collisions(old), collisions(new))
-        && now.unwrap_or(0) < before
-    {
-        errors.invalid(&path.field("collisionCount"), now.unwrap_or(0), "cannot be decremented");
-    }
+    workload::check_parts(new, &PARTS, errors);
+    workload::check_collisions(new, old, errors);
 }
 
 fn row(deployment: &Object, now: Timestamp) -> Row {

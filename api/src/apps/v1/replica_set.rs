@@ -9,7 +9,7 @@ use crate::node::Struct;
 use crate::object::Object;
 use crate::schema::types;
 use crate::table::{Row, age_column, integer, name_column, wide};
-use crate::validation::{Errors, Path};
+use crate::validation::Errors;
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -54,14 +54,7 @@ fn check_status_update(new: &Object, _: &Object, errors: &mut Errors) {
     const PARTS: [&str; 4] = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas", "terminatingReplicas"];
     workload::check_counts(new, &["replicas", "observedGeneration"], errors);
     workload::check_counts(new, &PARTS, errors);
-    let path = Path::Root.field("status");
-    let total = workload::count(new, "status.replicas");
-    for field in &PARTS[..3] {
-        let count = workload::count(new, &format!("status.{field}"));
-        if count > total {
-            errors.invalid(&path.field(field), count, "cannot be greater than status.replicas");
-        }
-    }
+    workload::check_parts(new, &PARTS[..3], errors);
 }
 
 fn row(set: &Object, now: Timestamp) -> Row {

@@ -2,15 +2,30 @@
 
 use crate::core::v1::{pod_spec::check_not_negative, pod_template};
 use crate::kind::ScaleFields;
-use crate::node::{Node, Struct};
+use crate::names;
+use crate::node::{Map, Node, Struct};
 use crate::object::Object;
 use crate::selector::{self, LabelSelector};
-use crate::table::{Cell, list_or_none};
+use crate::table::{Cell, or_none};
 use crate::validation::{Errors, Path};
 
 /// Scaling by `spec.replicas`.
 pub(crate) const SCALE: ScaleFields =
     ScaleFields { replicas: "spec.replicas", status_replicas: "status.replicas", selector: "spec.selector" };
+
+/// What versions before the present ones took for granted: labels of the template select the pods and mark the object.
+pub(crate) fn select_by_template(object: &mut Struct) {
+    let labels = object.at("spec.template.metadata.labels").and_then(Node::as_map).cloned().unwrap_or_default();
+    if labels.is_empty() {
+        return;
+    }
+    if object.at("spec.selector").is_none() {
+        object.set("spec.selector.matchLabels", labels.clone());
+    }
+    if object.at("metadata.labels").and_then(Node::as_map).is_none_or(Map::is_empty) {
+        object.set("metadata.labels", labels);
+    }
+}
 
 /// Checks `selector`, `template` and the counts of a spec.
 pub(super) fn check(object: &Object, errors: &mut Errors) {
@@ -34,7 +49,7 @@ pub(super) fn check(object: &Object, errors: &mut Errors) {
     }
     let selector = selector.and_then(LabelSelector::from_object);
     let selects = |labels: &_| selector.as_ref().is_none_or(|selector| selector.matches_labels(labels));
-    pod_template::check(spec, selects, &path, errors);
+    pod_template::check(spec, selects, "ReplicaSet", &path, errors);
 }
 
 /// The selector never changes.
@@ -51,6 +66,49 @@ pub(super) fn check_counts(object: &Object, fields: &[&str], errors: &mut Errors
     }
 }
 
+/// No part of the pods in a status is greater than all of them.
+pub(super) fn check_parts(object: &Object, parts: &[&str], errors: &mut Errors) {
+    let path = Path::Root.field("status");
+    let total = count(object, "status.replicas");
+    for field in parts {
+        let part = count(object, &format!("status.{field}"));
+        if part > total {
+            errors.invalid(&path.field(field), part, "cannot be greater than status.replicas");
+        }
+    }
+}
+
+/// The count of collisions of names only grows.
+pub(super) fn check_collisions(new: &Object, old: &Object, errors: &mut Errors) {
+    let collisions = |object: &Object| object.body.i64_at("status.collisionCount");
+    if let (Some(before), now) = (collisions(old), collisions(new).unwrap_or(0))
+        && now < before
+    {
+        let path = Path::Root.field("status");
+        errors.invalid(&path.field("collisionCount"), now, "cannot be decremented");
+    }
+}
+
+fn percent(value: &Node) -> Option<i64> {
+    value.as_str()?.strip_suffix('%')?.parse().ok()
+}
+
+/// Whether a count or a share of pods means none of them.
+pub(super) fn is_nothing(value: &Node) -> bool {
+    value.as_i64().or_else(|| percent(value)) == Some(0)
+}
+
+/// Checks a count or a share of pods.
+pub(crate) fn check_count_or_percent(value: &Node, path: &Path<'_>, errors: &mut Errors) {
+    match value {
+        Node::Str(text) => errors.invalid_each(path, text, names::percent(text)),
+        value => check_not_negative(value.as_i64(), path, errors),
+    }
+    if percent(value).is_some_and(|percent| percent > 100) {
+        errors.invalid(path, value.as_str().unwrap_or(""), "must not be greater than 100%");
+    }
+}
+
 /// The count at a path.
 pub(super) fn count(object: &Object, path: &str) -> i64 {
     object.body.i64_at(path).unwrap_or(0)
@@ -58,15 +116,7 @@ pub(super) fn count(object: &Object, path: &str) -> i64 {
 
 /// The wide cells: containers, images, selector.
 pub(super) fn wide_cells(object: &Object) -> [Cell; 3] {
-    let containers = object.body.items_at("spec.template.spec.containers");
-    let field = |name: &'static str| list_or_none(containers.iter().map(|container| container.str_at(name)));
-    let selector = object.at("spec.selector").and_then(LabelSelector::from_object);
-    let selector = selector.map_or_else(
-        || "<none>".to_owned(),
-        |selector| match selector.to_string() {
-            text if text.is_empty() => "<none>".to_owned(),
-            text => text,
-        },
-    );
-    [field("name").into(), field("image").into(), selector.into()]
+    let [containers, images] = pod_template::container_cells(object.at("spec.template"));
+    let selector = object.at("spec.selector").and_then(LabelSelector::from_object).unwrap_or_default();
+    [containers, images, or_none(&selector.to_string())]
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::kind::{Kind, SelectableField, field_paths};
+use crate::names;
 use crate::object::Object;
 use crate::schema::types;
 use crate::table::{Cell, Row, column, wide};
@@ -47,11 +48,11 @@ pub static KIND: Kind = Kind {
     row,
     create_on_update: true,
     lifetime_seconds: Some(3600),
-    check,
+    check: |event, errors| check_as(event, "reportingComponent", errors),
     ..Kind::BASE
 };
 
-fn row(event: &Object, now: Timestamp) -> Row {
+pub(crate) fn row(event: &Object, now: Timestamp) -> Row {
     let at = |paths: [&str; 3]| {
         let found = paths.into_iter().map(|path| event.str_at(path)).find(|text| !text.is_empty());
         time::age(found, now)
@@ -88,11 +89,15 @@ fn source(event: &Object) -> String {
     if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") }
 }
 
-fn check(event: &Object, errors: &mut Errors) {
-    let path = Path::Root.field("involvedObject");
+/// Rules for events however they are written; `reporter` is the name of the field that says who reports.
+pub(crate) fn check_as(event: &Object, reporter: &str, errors: &mut Errors) {
+    let root = Path::Root;
+    let path = root.field("involvedObject");
     let (namespace, about) = (event.namespace(), event.str_at("involvedObject.namespace"));
+    let is_new = event.at("eventTime").is_some();
     // Events about cluster-scoped objects live in the default namespace, or where the reporter lives.
-    let fits = if about.is_empty() { matches!(namespace, "default" | "kube-system") } else { namespace == about };
+    let fits =
+        if about.is_empty() { matches!(namespace, "default" | "kube-system") } else { is_new || namespace == about };
     if !fits {
         let detail = if about.is_empty() {
             "does not match event.namespace: events about cluster-scoped objects must be in namespace \"default\""
@@ -100,5 +105,26 @@ fn check(event: &Object, errors: &mut Errors) {
             "does not match event.namespace"
         };
         errors.invalid(&path.field("namespace"), about, detail);
+    }
+    if !is_new {
+        return;
+    }
+    let controller = event.str_at("reportingComponent");
+    if controller.is_empty() {
+        errors.required(&root.field(reporter), "");
+    }
+    errors.invalid_each(&root.field(reporter), controller, names::qualified_name(controller));
+    for (field, max) in [("reportingInstance", 128), ("action", 128), ("reason", 128)] {
+        if event.str_at(field).is_empty() {
+            errors.required(&root.field(field), "");
+        }
+        check_length(event, field, max, errors);
+    }
+    check_length(event, "message", 1024, errors);
+}
+
+fn check_length(event: &Object, field: &str, max: usize, errors: &mut Errors) {
+    if event.str_at(field).len() > max {
+        errors.invalid(&Path::Root.field(field), "", format!("can have at most {max} characters"));
     }
 }

@@ -1,18 +1,23 @@
 //! `Pod`: containers that run together on one node.
 
 use crate::core::v1::{pod_spec, pod_template};
-use crate::kind::{Generation, Kind, READ_AND_CHANGE, SelectableField, Subresource, field_paths};
+use crate::kind::{Generation, Kind, Part, READ_AND_CHANGE, SelectableField, Subresource, field_paths};
 use crate::node::{Map, Node, Struct};
 use crate::object::Object;
 use crate::schema::types;
 use crate::table::{age_column, column, name_column, wide};
 use crate::validation::{Errors, Path};
 
+mod ephemeral_containers;
 mod print;
 mod quality_of_service;
+mod resize;
 mod update;
 
 pub use quality_of_service::class as quality_of_service_class;
+
+/// The mark of a pod that a node runs from a file of its own.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 
 const FIELDS: [SelectableField; 9] = [
     SelectableField::bool("spec.hostNetwork"),
@@ -35,9 +40,19 @@ pub static KIND: Kind = Kind {
     categories: &["all"],
     subresources: &[
         Subresource { name: "binding", group: "", version: "v1", kind: "Binding", verbs: &["create"] },
+        Subresource { name: "ephemeralcontainers", group: "", version: "", kind: "Pod", verbs: READ_AND_CHANGE },
         Subresource { name: "eviction", group: "policy", version: "v1", kind: "Eviction", verbs: &["create"] },
         Subresource { name: "log", group: "", version: "", kind: "Pod", verbs: &["get"] },
+        Subresource { name: "resize", group: "", version: "", kind: "Pod", verbs: READ_AND_CHANGE },
         Subresource { name: "status", group: "", version: "", kind: "Pod", verbs: READ_AND_CHANGE },
+    ],
+    parts: &[
+        Part {
+            name: "ephemeralcontainers",
+            prepare: ephemeral_containers::prepare,
+            check: ephemeral_containers::check,
+        },
+        Part { name: "resize", prepare: resize::prepare, check: resize::check },
     ],
     ty: &types::CORE_V1_POD,
     selectable: &FIELDS,
@@ -55,6 +70,7 @@ pub static KIND: Kind = Kind {
     ],
     row: print::row,
     generation: Generation::Spec,
+    returns_deleted: true,
     defaults,
     on_create,
     on_update: |new, _| sync_service_account(&mut new.body),

@@ -13,6 +13,11 @@ mod scheduling;
 mod volume;
 
 pub(crate) use defaults::defaults;
+pub(crate) use resources::check_name as check_container_resource_name;
+pub(crate) use resources::check_quantities;
+pub(crate) use scheduling::check_node_selector;
+pub(crate) use scheduling::check_tolerations;
+pub(crate) use volume::check_named_source as check_volume_source;
 
 /// The largest number of seconds a pod may be active.
 const DEADLINE_MAX: i64 = i32::MAX as i64;

@@ -39,6 +39,7 @@ pub static KIND: Kind = Kind {
     // Relaxed since 1.34: any DNS label will do, digits first included.
     name_rule: names::dns1123_label,
     create_on_update: true,
+    returns_deleted: true,
     defaults,
     on_create,
     on_update,

@@ -21,6 +21,7 @@ pub static KIND: Kind = Kind {
         verbs: &["create"],
     }],
     ty: &types::CORE_V1_SERVICE_ACCOUNT,
+    returns_deleted: true,
     columns: &[name_column(), column("Secrets", "How many secrets pods of the account may mount."), age_column()],
     row,
     ..Kind::BASE

@@ -11,13 +11,8 @@ pub(super) fn check(resources: Option<&Node>, path: &Path<'_>, errors: &mut Erro
     let empty = Map::default();
     let list = |name: &str| resources.get(name).and_then(Node::as_map).unwrap_or(&empty);
     let (limits, requests) = (list("limits"), list("requests"));
-    for (name, quantities) in [("limits", limits), ("requests", requests)] {
-        let path = path.field(name);
-        for (resource, quantity) in quantities.iter() {
-            check_name(resource, &path.key(resource), errors);
-            check_quantity(resource, quantity, &path.key(resource), errors);
-        }
-    }
+    check_quantities(Some(limits), &path.field("limits"), errors);
+    check_quantities(Some(requests), &path.field("requests"), errors);
     let path = path.field("requests");
     for (resource, request) in requests.iter() {
         let (Some(request), Some(limit)) = (read(request), limits.get(resource).and_then(read)) else { continue };
@@ -31,11 +26,20 @@ pub(super) fn check(resources: Option<&Node>, path: &Path<'_>, errors: &mut Erro
     }
 }
 
+/// Checks amounts of resources.
+pub(crate) fn check_quantities(quantities: Option<&Map>, path: &Path<'_>, errors: &mut Errors) {
+    for (resource, quantity) in quantities.into_iter().flat_map(Map::iter) {
+        check_name(resource, &path.key(resource), errors);
+        check_quantity(resource, quantity, &path.key(resource), errors);
+    }
+}
+
 fn read(node: &Node) -> Option<Quantity> {
     node.as_str()?.parse().ok()
 }
 
-fn check_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
+/// Checks the name of a resource of a container.
+pub(crate) fn check_name(name: &str, path: &Path<'_>, errors: &mut Errors) {
     let problems = names::qualified_name(name);
     if !problems.is_empty() {
         errors.invalid_each(path, name, problems);

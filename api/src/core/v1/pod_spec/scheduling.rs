@@ -21,9 +21,7 @@ pub(super) fn check(spec: &Struct, _metadata: Option<&Struct>, path: &Path<'_>, 
             check_pod_affinity(affinity.get(field), &path.field(field), errors);
         }
     }
-    for (index, toleration) in spec.items_at("tolerations").iter().enumerate() {
-        check_toleration(toleration, &path.field("tolerations").index(index), errors);
-    }
+    check_tolerations(spec.items_at("tolerations"), &path.field("tolerations"), errors);
     check_spreading(spec.items_at("topologySpreadConstraints"), &path.field("topologySpreadConstraints"), errors);
     let mut gates: Vec<&str> = Vec::new();
     for (index, gate) in spec.items_at("schedulingGates").iter().enumerate() {
@@ -34,6 +32,13 @@ pub(super) fn check(spec: &Struct, _metadata: Option<&Struct>, path: &Path<'_>, 
             errors.duplicate(&path.index(index), name);
         }
         gates.push(name);
+    }
+}
+
+/// Checks tolerations of taints.
+pub(crate) fn check_tolerations(tolerations: &[Node], path: &Path<'_>, errors: &mut Errors) {
+    for (index, toleration) in tolerations.iter().enumerate() {
+        check_toleration(toleration, &path.index(index), errors);
     }
 }
 
@@ -77,15 +82,7 @@ fn check_weight(term: &Node, path: &Path<'_>, errors: &mut Errors) {
 fn check_node_affinity(affinity: &Node, path: &Path<'_>, errors: &mut Errors) {
     let Some(affinity) = affinity.get("nodeAffinity") else { return };
     if let Some(required) = affinity.get(REQUIRED) {
-        let path = path.field(REQUIRED);
-        let path = path.field("nodeSelectorTerms");
-        let terms = required.items_at("nodeSelectorTerms");
-        if terms.is_empty() {
-            errors.required(&path, "must have at least one node selector term");
-        }
-        for (index, term) in terms.iter().enumerate() {
-            check_node_term(term, &path.index(index), errors);
-        }
+        check_node_selector(required, &path.field(REQUIRED), errors);
     }
     for (index, preferred) in affinity.items_at(PREFERRED).iter().enumerate() {
         let path = path.field(PREFERRED);
@@ -94,6 +91,18 @@ fn check_node_affinity(affinity: &Node, path: &Path<'_>, errors: &mut Errors) {
         if let Some(term) = preferred.get("preference") {
             check_node_term(term, &path.field("preference"), errors);
         }
+    }
+}
+
+/// Checks a selector of nodes.
+pub(crate) fn check_node_selector(selector: &Node, path: &Path<'_>, errors: &mut Errors) {
+    let path = path.field("nodeSelectorTerms");
+    let terms = selector.items_at("nodeSelectorTerms");
+    if terms.is_empty() {
+        errors.required(&path, "must have at least one node selector term");
+    }
+    for (index, term) in terms.iter().enumerate() {
+        check_node_term(term, &path.index(index), errors);
     }
 }
 

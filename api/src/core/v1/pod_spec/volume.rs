@@ -36,9 +36,13 @@ fn check_source(volume: &Node, path: &Path<'_>, errors: &mut Errors) {
     for (field, _) in sources {
         errors.forbidden(&path.field(field.name), "may not specify more than one volume type");
     }
-    let path = path.field(field.name);
-    match field.name {
-        "emptyDir" => check_empty_dir(source, &path, errors),
+    check_named_source(field.name, source, &path.field(field.name), errors);
+}
+
+/// Checks a source by the name of its field.
+pub(crate) fn check_named_source(name: &str, source: &Node, path: &Path<'_>, errors: &mut Errors) {
+    match name {
+        "emptyDir" => check_empty_dir(source, path, errors),
         "hostPath" => {
             let host = source.str_at("path");
             require(host, &path.field("path"), errors);
@@ -46,17 +50,17 @@ fn check_source(volume: &Node, path: &Path<'_>, errors: &mut Errors) {
         }
         "secret" => {
             require(source.str_at("secretName"), &path.field("secretName"), errors);
-            check_files(source, &path, errors);
+            check_files(source, path, errors);
         }
         "configMap" => {
             require(source.str_at("name"), &path.field("name"), errors);
-            check_files(source, &path, errors);
+            check_files(source, path, errors);
         }
         "downwardAPI" => {
             check_mode(source.i64_at("defaultMode"), &path.field("defaultMode"), errors);
             environment::check_downward(source.items_at("items"), &path.field("items"), errors);
         }
-        "projected" => check_projected(source, &path, errors),
+        "projected" => check_projected(source, path, errors),
         "persistentVolumeClaim" => require(source.str_at("claimName"), &path.field("claimName"), errors),
         "nfs" => {
             require(source.str_at("server"), &path.field("server"), errors);

@@ -1,0 +1,3 @@
+//! Version 2 of the group.
+
+pub mod horizontal_pod_autoscaler;

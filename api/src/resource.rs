@@ -1,0 +1,5 @@
+//! The group `resource.k8s.io`: devices of nodes, and who uses them.
+//!
+//! CEL expressions of selectors are only bounded in length: whether they can be read is not checked.
+
+pub mod v1;

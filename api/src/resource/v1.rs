@@ -1,0 +1,11 @@
+//! Version 1 of the group.
+
+pub mod device_class;
+pub mod device_taint_rule;
+pub mod resource_claim;
+pub mod resource_claim_template;
+pub mod resource_slice;
+
+mod configuration;
+mod device;
+mod device_claim;

@@ -1,0 +1,3 @@
+//! The group `scheduling.k8s.io`: which pods come first.
+
+pub mod v1;

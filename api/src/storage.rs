@@ -1,0 +1,3 @@
+//! The group `storage.k8s.io`: where volumes come from.
+
+pub mod v1;

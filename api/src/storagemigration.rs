@@ -1,0 +1,3 @@
+//! The group `storagemigration.k8s.io`: objects are written anew in the form in which they are stored now.
+
+pub mod v1;

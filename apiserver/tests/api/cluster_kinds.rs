@@ -1,0 +1,638 @@
+//! The kinds of the cluster's own groups: created, defaulted, shown, refused with Kubernetes' words; and all of them
+//! served.
+
+use http::Method;
+use rcgen::{CertificateParams, DnType, KeyPair};
+use serde_json::{Value, json};
+
+use crate::harness::{Authority, Fixture, SOON};
+use apiserver::UserInfo;
+
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+
+/// One kind.
+struct Case {
+    /// The collection, below `/apis/`.
+    path: &'static str,
+    /// A good object, as YAML; its name is `one` unless it says otherwise.
+    object: &'static str,
+    /// What the server fills in: where, and what, as JSON.
+    filled: &'static [(&'static str, &'static str)],
+    /// The columns of the Table.
+    columns: &'static str,
+    /// The status, as YAML; or empty if there is none.
+    status: &'static str,
+    /// A bad object, as YAML, and what is said of it.
+    bad: (&'static str, &'static str),
+}
+
+const CASES: &[Case] = &[
+    Case {
+        path: "scheduling.k8s.io/v1/priorityclasses",
+        object: "value: 7",
+        filled: &[("/preemptionPolicy", "\"PreemptLowerPriority\""), ("/metadata/generation", "1")],
+        columns: "Name Value Global-Default Age PreemptionPolicy",
+        status: "",
+        bad: (
+            "value: 2000000000",
+            "PriorityClass.scheduling.k8s.io \"bad\" is invalid: value: Forbidden: maximum allowed value of a user defined priority is 1000000000",
+        ),
+    },
+    Case {
+        path: "storage.k8s.io/v1/storageclasses",
+        object: "provisioner: example.com/disk",
+        filled: &[("/reclaimPolicy", "\"Delete\""), ("/volumeBindingMode", "\"Immediate\"")],
+        columns: "Name Provisioner ReclaimPolicy VolumeBindingMode AllowVolumeExpansion Age",
+        status: "",
+        bad: ("provisioner: ''", "StorageClass.storage.k8s.io \"bad\" is invalid: provisioner: Required value"),
+    },
+    Case {
+        path: "storage.k8s.io/v1/volumeattributesclasses",
+        object: "{driverName: example.com, parameters: {iops: '3000'}}",
+        filled: &[],
+        columns: "Name DriverName Age",
+        status: "",
+        bad: (
+            "driverName: example.com",
+            "VolumeAttributesClass.storage.k8s.io \"bad\" is invalid: parameters: Required value: must contain at least one key/value pair",
+        ),
+    },
+    Case {
+        path: "storage.k8s.io/v1/csidrivers",
+        object: "spec: {}",
+        filled: &[("/spec/attachRequired", "true"), ("/spec/volumeLifecycleModes", "[\"Persistent\"]")],
+        columns: "Name AttachRequired PodInfoOnMount StorageCapacity TokenRequests RequiresRepublish Modes Age",
+        status: "",
+        bad: (
+            "spec: {fsGroupPolicy: Odd}",
+            "CSIDriver.storage.k8s.io \"bad\" is invalid: spec.fsGroupPolicy: Unsupported value: \"Odd\": supported values: \"File\", \"None\", \"ReadWriteOnceWithFSType\"",
+        ),
+    },
+    Case {
+        path: "storage.k8s.io/v1/csinodes",
+        object: "spec: {drivers: [{name: example.com, nodeID: a, topologyKeys: []}]}",
+        filled: &[],
+        columns: "Name Drivers Age",
+        status: "",
+        bad: (
+            "spec: {drivers: [{name: example.com, nodeID: ''}]}",
+            "CSINode.storage.k8s.io \"bad\" is invalid: spec.drivers[0].nodeID: Required value",
+        ),
+    },
+    Case {
+        path: "storage.k8s.io/v1/namespaces/default/csistoragecapacities",
+        object: "{storageClassName: fast, capacity: 1024Mi}",
+        filled: &[("/capacity", "\"1Gi\"")],
+        columns: "Name StorageClassName Capacity",
+        status: "",
+        bad: (
+            "{storageClassName: fast, capacity: '-1'}",
+            "CSIStorageCapacity.storage.k8s.io \"bad\" is invalid: capacity: Invalid value: \"-1\": must be greater than or equal to 0",
+        ),
+    },
+    Case {
+        path: "storage.k8s.io/v1/volumeattachments",
+        object: "spec: {attacher: example.com, nodeName: a, source: {persistentVolumeName: pv}}",
+        filled: &[],
+        columns: "Name Attacher PV Node Attached Age",
+        status: "{attached: true}",
+        bad: (
+            "spec: {attacher: example.com, nodeName: a, source: {}}",
+            "VolumeAttachment.storage.k8s.io \"bad\" is invalid: spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName",
+        ),
+    },
+    Case {
+        path: "node.k8s.io/v1/runtimeclasses",
+        object: "handler: runc",
+        filled: &[],
+        columns: "Name Handler Age",
+        status: "",
+        bad: ("handler: 'A'", "handler: Invalid value: \"A\": a lowercase RFC 1123 label must consist of"),
+    },
+    Case {
+        path: "networking.k8s.io/v1/ingressclasses",
+        object: "spec: {controller: example.com/ingress, parameters: {kind: K, name: k}}",
+        filled: &[("/spec/parameters/scope", "\"Cluster\""), ("/metadata/generation", "1")],
+        columns: "Name Controller Parameters Age",
+        status: "",
+        bad: ("spec: {}", "IngressClass.networking.k8s.io \"bad\" is invalid: spec.controller: Required value"),
+    },
+    Case {
+        path: "networking.k8s.io/v1/namespaces/default/ingresses",
+        object: "spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}",
+        filled: &[("/metadata/generation", "1")],
+        columns: "Name Class Hosts Address Ports Age",
+        status: "{loadBalancer: {ingress: [{ip: 10.0.0.1}]}}",
+        bad: (
+            "spec: {}",
+            "Ingress.networking.k8s.io \"bad\" is invalid: spec: Invalid value: null: either `defaultBackend` or `rules` must be specified",
+        ),
+    },
+    Case {
+        path: "networking.k8s.io/v1/namespaces/default/networkpolicies",
+        object: "spec: {podSelector: {}, ingress: [{ports: [{port: 80}]}]}",
+        filled: &[("/spec/policyTypes", "[\"Ingress\"]"), ("/spec/ingress/0/ports/0/protocol", "\"TCP\"")],
+        columns: "Name Pod-Selector Age",
+        status: "",
+        bad: (
+            "spec: {podSelector: {}, ingress: [{from: [{}]}]}",
+            "NetworkPolicy.networking.k8s.io \"bad\" is invalid: spec.ingress[0].from[0]: Required value: must specify a peer",
+        ),
+    },
+    Case {
+        path: "networking.k8s.io/v1/ipaddresses",
+        object: "{metadata: {name: 10.1.2.3}, spec: {parentRef: {resource: services, namespace: default, name: web}}}",
+        filled: &[],
+        columns: "Name ParentRef",
+        status: "",
+        bad: (
+            "{metadata: {name: 10.1.2.4}, spec: {}}",
+            "IPAddress.networking.k8s.io \"10.1.2.4\" is invalid: spec.parentRef: Required value",
+        ),
+    },
+    Case {
+        path: "networking.k8s.io/v1/servicecidrs",
+        object: "spec: {cidrs: [10.97.0.0/24]}",
+        filled: &[],
+        columns: "Name CIDRs Age",
+        status: "{conditions: [{type: Ready, status: 'True', reason: Made, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}]}",
+        bad: (
+            "spec: {cidrs: []}",
+            "ServiceCIDR.networking.k8s.io \"bad\" is invalid: spec.cidrs: Required value: at least one CIDR required",
+        ),
+    },
+    Case {
+        path: "admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+        object: "webhooks: [{name: a.b.c, sideEffects: None, admissionReviewVersions: [v1], clientConfig: {url: 'https://a'}}]",
+        filled: &[("/webhooks/0/failurePolicy", "\"Fail\""), ("/webhooks/0/timeoutSeconds", "10")],
+        columns: "Name Webhooks Age",
+        status: "",
+        bad: (
+            "webhooks: [{name: a.b.c, sideEffects: None, admissionReviewVersions: [v1], clientConfig: {}}]",
+            "ValidatingWebhookConfiguration.admissionregistration.k8s.io \"bad\" is invalid: webhooks[0].clientConfig: Required value: exactly one of url or service is required",
+        ),
+    },
+    Case {
+        path: "admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+        object: "webhooks: [{name: a.b.c, sideEffects: None, admissionReviewVersions: [v1], clientConfig: {url: 'https://a'}}]",
+        filled: &[("/webhooks/0/reinvocationPolicy", "\"Never\""), ("/webhooks/0/namespaceSelector", "{}")],
+        columns: "Name Webhooks Age",
+        status: "",
+        bad: (
+            "webhooks: [{name: a.b.c, sideEffects: Some, admissionReviewVersions: [v1], clientConfig: {url: 'https://a'}}]",
+            "webhooks[0].sideEffects: Unsupported value: \"Some\": supported values: \"None\", \"NoneOnDryRun\"",
+        ),
+    },
+    Case {
+        path: "admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+        object: "spec: {matchConstraints: {resourceRules: [{operations: [CREATE], apiGroups: [apps], apiVersions: [v1], resources: [deployments]}]}, validations: [{expression: 'true'}]}",
+        filled: &[("/spec/failurePolicy", "\"Fail\""), ("/spec/matchConstraints/matchPolicy", "\"Equivalent\"")],
+        columns: "Name Validations ParamKind Age",
+        status: "{observedGeneration: 1}",
+        bad: (
+            "spec: {validations: [{expression: 'true'}]}",
+            "ValidatingAdmissionPolicy.admissionregistration.k8s.io \"bad\" is invalid: spec.matchConstraints: Required value",
+        ),
+    },
+    Case {
+        path: "admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+        object: "spec: {policyName: one, validationActions: [Deny]}",
+        filled: &[],
+        columns: "Name PolicyName ParamRef Age",
+        status: "",
+        bad: (
+            "spec: {policyName: one}",
+            "ValidatingAdmissionPolicyBinding.admissionregistration.k8s.io \"bad\" is invalid: spec.validationActions: Required value: at least one validation action is required",
+        ),
+    },
+    Case {
+        path: "admissionregistration.k8s.io/v1/mutatingadmissionpolicies",
+        object: "spec: {reinvocationPolicy: Never, matchConstraints: {resourceRules: [{operations: [CREATE], apiGroups: [''], apiVersions: [v1], resources: [pods]}]}, mutations: [{patchType: JSONPatch, jsonPatch: {expression: '[]'}}]}",
+        filled: &[("/spec/failurePolicy", "\"Fail\"")],
+        columns: "Name Mutations ParamKind Age",
+        status: "",
+        bad: (
+            "spec: {reinvocationPolicy: Never, matchConstraints: {resourceRules: [{operations: [CREATE], apiGroups: [''], apiVersions: [v1], resources: [pods]}]}}",
+            "MutatingAdmissionPolicy.admissionregistration.k8s.io \"bad\" is invalid: spec.mutations: Required value: mutations must contain at least one item",
+        ),
+    },
+    Case {
+        path: "admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings",
+        object: "spec: {policyName: one}",
+        filled: &[],
+        columns: "Name PolicyName ParamRef Age",
+        status: "",
+        bad: (
+            "spec: {}",
+            "MutatingAdmissionPolicyBinding.admissionregistration.k8s.io \"bad\" is invalid: spec.policyName: Required value",
+        ),
+    },
+    Case {
+        path: "apiregistration.k8s.io/v1/apiservices",
+        object: "{metadata: {name: v1.example.com}, spec: {group: example.com, version: v1, groupPriorityMinimum: 100, versionPriority: 10, service: {namespace: default, name: s}}}",
+        filled: &[("/spec/service/port", "443")],
+        columns: "Name Service Available Age",
+        status: "{conditions: [{type: Available, status: 'False', reason: MissingEndpoints, lastTransitionTime: '2026-01-01T00:00:00Z'}]}",
+        bad: (
+            "{metadata: {name: bad}, spec: {group: example.com, version: v1, groupPriorityMinimum: 100, versionPriority: 10}}",
+            "APIService.apiregistration.k8s.io \"bad\" is invalid: metadata.name: Invalid value: \"bad\": must be `spec.version+\".\"+spec.group`: \"v1.example.com\"",
+        ),
+    },
+    Case {
+        path: "flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations",
+        object: "spec: {type: Limited, limited: {limitResponse: {type: Queue}}}",
+        filled: &[
+            ("/spec/limited/nominalConcurrencyShares", "30"),
+            ("/spec/limited/limitResponse/queuing/queues", "64"),
+        ],
+        columns: "Name Type NominalConcurrencyShares Queues HandSize QueueLengthLimit Age",
+        status: "{conditions: [{type: A, status: 'True', lastTransitionTime: '2026-01-01T00:00:00Z'}]}",
+        bad: (
+            "spec: {type: Exempt}",
+            "PriorityLevelConfiguration.flowcontrol.apiserver.k8s.io \"bad\" is invalid: spec.type: Invalid value: \"Exempt\": type must be 'Exempt' if and only if name is 'exempt'",
+        ),
+    },
+    Case {
+        path: "flowcontrol.apiserver.k8s.io/v1/flowschemas",
+        object: "spec: {priorityLevelConfiguration: {name: one}}",
+        filled: &[("/spec/matchingPrecedence", "1000")],
+        columns: "Name PriorityLevel MatchingPrecedence DistinguisherMethod Age MissingPL",
+        status: "{conditions: [{type: Dangling, status: 'False', lastTransitionTime: '2026-01-01T00:00:00Z'}]}",
+        bad: (
+            "spec: {}",
+            "FlowSchema.flowcontrol.apiserver.k8s.io \"bad\" is invalid: spec.priorityLevelConfiguration.name: Required value: must reference a priority level",
+        ),
+    },
+    Case {
+        path: "resource.k8s.io/v1/deviceclasses",
+        object: "spec: {selectors: [{cel: {expression: 'true'}}]}",
+        filled: &[("/metadata/generation", "1")],
+        columns: "Name Age",
+        status: "",
+        bad: (
+            "spec: {selectors: [{}]}",
+            "DeviceClass.resource.k8s.io \"bad\" is invalid: spec.selectors[0].cel: Required value",
+        ),
+    },
+    Case {
+        path: "resource.k8s.io/v1/devicetaintrules",
+        object: "spec: {taint: {key: a, effect: NoExecute}}",
+        filled: &[],
+        columns: "Name Age",
+        status: "{conditions: [{type: Done, status: 'True', reason: All, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}]}",
+        bad: (
+            "spec: {taint: {key: a, effect: Odd}}",
+            "DeviceTaintRule.resource.k8s.io \"bad\" is invalid: spec.taint.effect: Unsupported value: \"Odd\": supported values: \"NoExecute\", \"NoSchedule\", \"None\"",
+        ),
+    },
+    Case {
+        path: "resource.k8s.io/v1/namespaces/default/resourceclaims",
+        object: "spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpus}}]}}",
+        filled: &[("/spec/devices/requests/0/exactly/allocationMode", "\"ExactCount\"")],
+        columns: "Name State Age",
+        status: "{allocation: {devices: {results: [{request: gpu, driver: example.com, pool: p, device: d}]}}}",
+        bad: (
+            "spec: {devices: {requests: [{name: gpu}]}}",
+            "ResourceClaim.resource.k8s.io \"bad\" is invalid: spec.devices.requests[0]: Required value: exactly one of `exactly` or `firstAvailable` is required",
+        ),
+    },
+    Case {
+        path: "resource.k8s.io/v1/namespaces/default/resourceclaimtemplates",
+        object: "spec: {spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpus}}]}}}",
+        filled: &[("/spec/spec/devices/requests/0/exactly/count", "1")],
+        columns: "Name Age",
+        status: "",
+        bad: (
+            "spec: {spec: {devices: {requests: [{name: gpu, exactly: {}}]}}}",
+            "ResourceClaimTemplate.resource.k8s.io \"bad\" is invalid: spec.spec.devices.requests[0].exactly.deviceClassName: Required value",
+        ),
+    },
+    Case {
+        path: "resource.k8s.io/v1/resourceslices",
+        object: "spec: {driver: example.com, nodeName: a, pool: {name: p, generation: 1, resourceSliceCount: 1}}",
+        filled: &[("/metadata/generation", "1")],
+        columns: "Name Node Driver Pool Age",
+        status: "",
+        bad: (
+            "spec: {driver: example.com, pool: {name: p, generation: 1, resourceSliceCount: 1}}",
+            "ResourceSlice.resource.k8s.io \"bad\" is invalid: spec: Required value: exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required",
+        ),
+    },
+    Case {
+        path: "storagemigration.k8s.io/v1/storageversionmigrations",
+        object: "spec: {resource: {group: apps, resource: deployments}}",
+        filled: &[],
+        columns: "Name Age",
+        status: "{resourceVersion: '7'}",
+        bad: (
+            "spec: {resource: {group: apps, resource: ''}}",
+            "StorageVersionMigration.storagemigration.k8s.io \"bad\" is invalid: spec.resource.resource: Required value",
+        ),
+    },
+    Case {
+        path: "certificates.k8s.io/v1/namespaces/default/podcertificaterequests",
+        object: "spec: {signerName: example.com/serving, podName: p, podUID: u, serviceAccountName: s, serviceAccountUID: u, nodeName: a, nodeUID: u, stubPKCS10Request: MAA=}",
+        filled: &[("/spec/maxExpirationSeconds", "86400")],
+        columns: "Name PodName ServiceAccountName NodeName SignerName State Age",
+        status: "{conditions: [{type: Denied, status: 'True', reason: Refused, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}]}",
+        bad: (
+            "spec: {signerName: example.com/serving, podName: p, podUID: u, serviceAccountName: s, serviceAccountUID: u, nodeName: a, nodeUID: u}",
+            "PodCertificateRequest.certificates.k8s.io \"bad\" is invalid: spec.stubPKCS10Request: Required value: must not be empty",
+        ),
+    },
+];
+
+fn yaml(text: &str) -> Value {
+    serde_json::from_slice(&api::yaml::to_json(text).unwrap()).unwrap()
+}
+
+fn named(text: &str, name: &str) -> Value {
+    let mut object = yaml(text);
+    if object["metadata"]["name"].is_null() {
+        object["metadata"] = json!({ "name": name });
+    }
+    object
+}
+
+async fn live(api: &Fixture, case: &Case) {
+    let collection = format!("/apis/{}", case.path);
+    let mut wanted = named(case.object, "one");
+    if !case.status.is_empty() {
+        wanted["status"] = yaml(case.status);
+    }
+    let made = api.post(&collection, &wanted).await.expect(201);
+    for (place, want) in case.filled {
+        let want: Value = serde_json::from_str(want).unwrap();
+        assert_eq!(made.pointer(place), Some(&want), "{} {place}", case.path);
+    }
+    let object = format!("{collection}/{}", made["metadata"]["name"].as_str().unwrap());
+    if !case.status.is_empty() {
+        let status = yaml(case.status);
+        let holds =
+            |object: &Value| status.as_object().unwrap().iter().all(|(key, value)| object["status"][key] == *value);
+        assert!(!holds(&made), "{}: a status is not created", case.path);
+        let mut stated = made.clone();
+        stated["status"] = status.clone();
+        let stated = api.put(&format!("{object}/status"), &stated).await.expect(200);
+        assert!(holds(&stated), "{}: {stated}", case.path);
+        let mut emptied = stated.clone();
+        emptied["status"] = json!({});
+        assert!(
+            holds(&api.put(&object, &emptied).await.expect(200)),
+            "{}: the object's writers leave the status",
+            case.path
+        );
+    }
+    let request = http::Request::get(&collection).header("accept", TABLE).extension(Fixture::admin());
+    let table = api.open(request.body(axum::body::Body::empty()).unwrap()).await;
+    let table = axum::body::to_bytes(table.into_body(), usize::MAX).await.unwrap();
+    let table: Value = serde_json::from_slice(&table).unwrap();
+    let columns: Vec<&str> =
+        table["columnDefinitions"].as_array().unwrap().iter().map(|column| column["name"].as_str().unwrap()).collect();
+    assert_eq!(columns.join(" "), case.columns, "{}", case.path);
+    let (bad, message) = case.bad;
+    let told = api.post(&collection, &named(bad, "bad")).await.refusal(422);
+    assert!(told.contains(message), "{}: {told}", case.path);
+    api.delete(&object).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_is_created_filled_in_shown_and_refused() {
+    let api = Fixture::start().await;
+    for case in CASES {
+        live(&api, case).await;
+    }
+}
+
+/// Every resource that Kubernetes serves by default, with its subresources; what this server does not have yet is left
+/// out. One line a version: the path, then the resources, `!` before those of the cluster.
+const SERVED: &str = "
+/api/v1 bindings configmaps endpoints events !namespaces/finalize !namespaces/status !nodes/status pods/binding pods/eviction pods/log pods/status secrets serviceaccounts/token services/status
+/apis/admissionregistration.k8s.io/v1 !mutatingadmissionpolicies !mutatingadmissionpolicybindings !mutatingwebhookconfigurations !validatingadmissionpolicies/status !validatingadmissionpolicybindings !validatingwebhookconfigurations
+/apis/apiregistration.k8s.io/v1 !apiservices/status
+/apis/apps/v1 deployments/scale deployments/status replicasets/scale replicasets/status
+/apis/authentication.k8s.io/v1 !selfsubjectreviews !tokenreviews
+/apis/authorization.k8s.io/v1 localsubjectaccessreviews !selfsubjectaccessreviews !selfsubjectrulesreviews !subjectaccessreviews
+/apis/certificates.k8s.io/v1 !certificatesigningrequests/approval !certificatesigningrequests/status !clustertrustbundles podcertificaterequests/status
+/apis/coordination.k8s.io/v1 leases
+/apis/discovery.k8s.io/v1 endpointslices
+/apis/events.k8s.io/v1 events
+/apis/flowcontrol.apiserver.k8s.io/v1 !flowschemas/status !prioritylevelconfigurations/status
+/apis/networking.k8s.io/v1 !ingressclasses ingresses/status !ipaddresses networkpolicies !servicecidrs/status
+/apis/node.k8s.io/v1 !runtimeclasses
+/apis/rbac.authorization.k8s.io/v1 !clusterrolebindings !clusterroles rolebindings roles
+/apis/resource.k8s.io/v1 !deviceclasses !devicetaintrules/status resourceclaims/status resourceclaimtemplates !resourceslices
+/apis/scheduling.k8s.io/v1 !priorityclasses
+/apis/storage.k8s.io/v1 !csidrivers !csinodes csistoragecapacities !storageclasses !volumeattachments/status !volumeattributesclasses
+/apis/storagemigration.k8s.io/v1 !storageversionmigrations/status
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_resource_of_the_list_is_served() {
+    let api = Fixture::start().await;
+    for line in SERVED.lines().filter(|line| !line.is_empty()) {
+        let (path, wanted) = line.split_once(' ').unwrap();
+        let list = api.get(path).await.expect(200);
+        let served = list["resources"].as_array().unwrap();
+        let scope = |name: &str| served.iter().find(|own| own["name"] == *name).map(|own| own["namespaced"] == true);
+        for name in wanted.split(' ') {
+            let (name, namespaced) = (name.trim_start_matches('!'), !name.starts_with('!'));
+            assert_eq!(scope(name), Some(namespaced), "{path} {name}");
+            let resource = name.split('/').next().unwrap();
+            assert_eq!(scope(resource), Some(namespaced), "{path} {resource}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cluster_begins_with_is_there() {
+    let api = Fixture::start().await;
+    let there = |path: &'static str, place: &'static str, want: Value| {
+        let api = &api;
+        async move {
+            testing::eventually(SOON, async || {
+                let object = api.get(path).await;
+                let found = if object.code == 200 { object.json().pointer(place).cloned() } else { None };
+                if found.as_ref() == Some(&want) { Ok(()) } else { Err(object.text()) }
+            })
+            .await;
+        }
+    };
+    for (path, place, want) in [
+        ("/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical", "/value", json!(2_000_001_000)),
+        ("/apis/scheduling.k8s.io/v1/priorityclasses/system-cluster-critical", "/value", json!(2_000_000_000)),
+        ("/apis/networking.k8s.io/v1/servicecidrs/kubernetes", "/spec/cidrs/0", json!("10.96.0.0/24")),
+        ("/apis/networking.k8s.io/v1/servicecidrs/kubernetes", "/status/conditions/0/status", json!("True")),
+        ("/apis/apiregistration.k8s.io/v1/apiservices/v1.", "/status/conditions/0/reason", json!("Local")),
+        ("/apis/apiregistration.k8s.io/v1/apiservices/v1.apps", "/spec/groupPriorityMinimum", json!(17800)),
+        ("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/catch-all", "/spec/matchingPrecedence", json!(10000)),
+        ("/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations/exempt", "/spec/type", json!("Exempt")),
+    ] {
+        there(path, place, want).await;
+    }
+    let told = api.delete("/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical").await.refusal(403);
+    assert_eq!(
+        told,
+        "priorityclasses.scheduling.k8s.io \"system-node-critical\" is forbidden: this is a system priority class and cannot be deleted"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_one_thing_in_two_groups() {
+    const OLD: &str = "/api/v1/namespaces/default/events";
+    const NEW: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let api = Fixture::start().await;
+    let event = json!({
+        "metadata": { "name": "new" }, "eventTime": "2026-01-01T00:00:00.000001Z", "type": "Normal", "reason": "Made",
+        "action": "Make", "note": "done", "reportingController": "test", "reportingInstance": "test-1",
+        "regarding": { "kind": "Pod", "namespace": "default", "name": "web" },
+    });
+    let mut watch = api.watch(&format!("{NEW}?watch=true&fieldSelector=regarding.name=web")).await;
+    let made = api.post(NEW, &event).await.expect(201);
+    assert_eq!((&made["apiVersion"], &made["note"]), (&json!("events.k8s.io/v1"), &json!("done")));
+    let old = api.get(&format!("{OLD}/new")).await.expect(200);
+    assert_eq!(
+        (&old["apiVersion"], &old["message"], &old["involvedObject"]["name"]),
+        (&json!("v1"), &json!("done"), &json!("web"))
+    );
+    assert_eq!(old["metadata"]["uid"], made["metadata"]["uid"]);
+    let told = watch.next().await.unwrap();
+    assert_eq!((&told["type"], &told["object"]["note"]), (&json!("ADDED"), &json!("done")));
+    // An update that changes nothing is none.
+    assert_eq!(
+        api.put(&format!("{NEW}/new"), &made).await.expect(200)["metadata"]["resourceVersion"],
+        made["metadata"]["resourceVersion"]
+    );
+    let core = json!({
+        "metadata": { "name": "old" }, "type": "Warning", "reason": "Failed", "message": "why", "count": 3,
+        "source": { "component": "kubelet" }, "firstTimestamp": "2026-01-01T00:00:00Z",
+        "involvedObject": { "kind": "Pod", "namespace": "default", "name": "db" },
+    });
+    api.post(OLD, &core).await.expect(201);
+    let list = api.get(&format!("{NEW}?fieldSelector=regarding.name=db,type=Warning")).await.expect(200);
+    let item = &list["items"][0];
+    assert_eq!((&list["kind"], list["items"].as_array().unwrap().len()), (&json!("EventList"), 1));
+    assert_eq!(
+        (&item["note"], &item["deprecatedCount"], &item["deprecatedSource"]["component"]),
+        (&json!("why"), &json!(3), &json!("kubelet"))
+    );
+    let bare = json!({ "metadata": { "name": "bad" }, "regarding": { "namespace": "default" }, "type": "Normal" });
+    let told = api.post(NEW, &bare).await.refusal(422);
+    assert_eq!(told, "Event.events.k8s.io \"bad\" is invalid: eventTime: Required value");
+}
+
+/// A request for a certificate, and the key that did not sign it.
+fn signing_request(organization: &str, signer: &str) -> Value {
+    use base64::Engine;
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::OrganizationName, organization);
+    let pem = params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+    let request = base64::engine::general_purpose::STANDARD.encode(pem);
+    json!({
+        "metadata": { "name": "one" },
+        "spec": { "request": request, "signerName": signer, "usages": ["client auth"], "username": "somebody else" },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_asked_for_approved_and_signed_by_whom_it_concerns() {
+    const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1";
+    const JSON: &str = "application/json";
+    let api = Fixture::start().await;
+    let role = json!({
+        "metadata": { "name": "signers" },
+        "rules": [{
+            "apiGroups": ["certificates.k8s.io"], "verbs": ["get", "update"],
+            "resources": ["certificatesigningrequests/approval", "certificatesigningrequests/status"],
+        }],
+    });
+    api.post(&format!("{ROLES}/clusterroles"), &role).await.expect(201);
+    let binding = json!({
+        "metadata": { "name": "signers" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "signers" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "clerk" }],
+    });
+    api.post(&format!("{ROLES}/clusterrolebindings"), &binding).await.expect(201);
+    let made = api.post(REQUESTS, &signing_request("team", "example.com/client")).await.expect(201);
+    assert_eq!((&made["spec"]["username"], &made["spec"]["groups"][0]), (&json!("admin"), &json!("system:masters")));
+    let clerk = || Some(UserInfo::new("clerk", Vec::<String>::new()));
+    let mut approved = made.clone();
+    approved["status"] = json!({ "conditions": [{ "type": "Approved", "status": "True", "reason": "Fine" }] });
+    let approval = format!("{REQUESTS}/one/approval");
+    let put = |path: String, body: Value| {
+        let api = &api;
+        async move { api.send_as(clerk(), Method::PUT, &path, JSON, body).await }
+    };
+    let told = testing::eventually(SOON, async || {
+        let answer = put(approval.clone(), approved.clone()).await;
+        let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();
+        if message.contains("not permitted") { Ok(message) } else { Err(message) }
+    })
+    .await;
+    assert_eq!(
+        told,
+        "certificatesigningrequests.certificates.k8s.io \"one\" is forbidden: user not permitted to approve requests with signerName \"example.com/client\""
+    );
+    let mut granted = role.clone();
+    granted["rules"].as_array_mut().unwrap().push(json!({
+        "apiGroups": ["certificates.k8s.io"], "verbs": ["approve"], "resources": ["signers"], "resourceNames": ["example.com/*"],
+    }));
+    api.put(&format!("{ROLES}/clusterroles/signers"), &granted).await.expect(200);
+    let done = testing::eventually(SOON, async || {
+        let answer = put(approval.clone(), approved.clone()).await;
+        if answer.code == 200 { Ok(answer.json()) } else { Err(answer.text()) }
+    })
+    .await;
+    assert!(done["status"]["conditions"][0]["lastUpdateTime"].is_string(), "{done}");
+    let mut signed = done.clone();
+    signed["status"]["certificate"] = json!("QQ==");
+    let status = format!("{REQUESTS}/one/status");
+    let told = put(status.clone(), signed.clone()).await.expect(422)["message"].to_string();
+    assert!(told.contains("must contain at least one CERTIFICATE PEM block"), "{told}");
+    signed["status"]["certificate"] = {
+        use base64::Engine;
+        json!(base64::engine::general_purpose::STANDARD.encode(Authority::new("a").pem))
+    };
+    assert!(put(status.clone(), signed.clone()).await.refusal(403).contains("not permitted to sign requests with"));
+    api.put(&status, &signed).await.expect(200);
+    assert!(api.put(&status, &done).await.code == 409 || api.put(&status, &done).await.code == 422);
+    let masters = signing_request("system:masters", "kubernetes.io/kube-apiserver-client");
+    let told =
+        api.post(REQUESTS, &json!({ "metadata": { "name": "two" }, "spec": masters["spec"] })).await.refusal(403);
+    assert!(
+        told.ends_with("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trust_bundle_holds_authorities() {
+    const BUNDLES: &str = "/apis/certificates.k8s.io/v1/clustertrustbundles";
+    let api = Fixture::start().await;
+    let authority = Authority::new("roots");
+    let bundle = |name: &str, pem: &str| json!({ "metadata": { "name": name }, "spec": { "trustBundle": pem } });
+    api.post(BUNDLES, &bundle("roots", &authority.pem)).await.expect(201);
+    let (leaf, _) = authority.issue("leaf", &[], &[]);
+    let told = api.post(BUNDLES, &bundle("leaf", &leaf)).await.refusal(422);
+    assert!(
+        told.contains("spec.trustBundle: Invalid value: \"<value omitted>\": entry 0 does not have the CA bit set"),
+        "{told}"
+    );
+    let put = api.put(&format!("{BUNDLES}/roots"), &bundle("roots", &authority.pem)).await.refusal(422);
+    assert!(put.contains("must be specified for an update"), "{put}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_explain_the_kinds() {
+    let api = Fixture::start().await;
+    let document = api.get("/openapi/v3/apis/networking.k8s.io/v1").await.expect(200);
+    let schemas = &document["components"]["schemas"];
+    let class = &schemas["io.k8s.api.networking.v1.IngressSpec"]["properties"]["ingressClassName"];
+    assert!(class["description"].as_str().is_some_and(|text| text.contains("IngressClass")), "{class}");
+    let document = api.get("/openapi/v3/apis/events.k8s.io/v1").await.expect(200);
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    assert!(
+        schemas.contains_key("io.k8s.api.events.v1.Event") && schemas.contains_key("io.k8s.api.events.v1.EventList")
+    );
+}
