@@ -77,22 +77,22 @@ async fn serves(cluster: &Cluster, observer: &Observer, kube: &kube::Client) -> 
     Ok(())
 }
 
-/// Every probe succeeds once.
+/// Every probe succeeds.
 pub(crate) async fn probes_succeed(probers: &[Prober]) -> Result<()> {
     for prober in probers {
-        until(async || match prober.last() {
-            Some(sample) => match sample.failure {
-                None => Ok(()),
-                Some(why) => Err(anyhow::anyhow!(why)),
-            },
-            None => Err(anyhow::anyhow!("it has not looked yet")),
-        })
-        .await
-        .map_err(|why| {
+        until(async || last_look(prober)).await.map_err(|why| {
             why.context(format!("the probe {} fails before any fault, so nothing was injected", prober.name()))
         })?;
     }
     Ok(())
+}
+
+/// The outcome of a probe's last look.
+pub(crate) fn last_look(prober: &Prober) -> Result<()> {
+    match prober.last() {
+        Some(sample) => sample.failure.map_or(Ok(()), |why| Err(anyhow::anyhow!(why))),
+        None => Err(anyhow::anyhow!("it has not looked yet")),
+    }
 }
 
 async fn until(mut look: impl AsyncFnMut() -> Result<()>) -> Result<()> {

@@ -31,8 +31,9 @@ use crate::up::cluster::Cluster;
 
 /// Between the beginnings of two looks.
 const PERIOD: Duration = Duration::from_millis(200);
-/// A look that takes longer has failed.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// A look that takes longer has failed. A command starts a program first, which takes its time on a crowded machine.
+const URL_TIMEOUT: Duration = Duration::from_secs(2);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two looks at a command that runs.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -212,9 +213,9 @@ fn get(authority: &str, path: &str) -> Result<()> {
     let address = authority.to_socket_addrs().with_context(|| format!("{authority} is no address"))?.next();
     let address = address.with_context(|| format!("{authority} has no address"))?;
     let mut stream =
-        TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("cannot connect to {address}"))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+        TcpStream::connect_timeout(&address, URL_TIMEOUT).with_context(|| format!("cannot connect to {address}"))?;
+    stream.set_read_timeout(Some(URL_TIMEOUT))?;
+    stream.set_write_timeout(Some(URL_TIMEOUT))?;
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: kontiki-chaos\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
@@ -260,10 +261,10 @@ fn run(command: &str, kubeconfig: &PathBuf) -> Result<()> {
             let said = String::from_utf8_lossy(&said);
             return Err(anyhow!("{status}: {}", said.lines().last().unwrap_or_default()));
         }
-        if began.elapsed() > TIMEOUT {
+        if began.elapsed() > COMMAND_TIMEOUT {
             killpg(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGKILL)?;
             child.wait()?;
-            return Err(anyhow!("not done within {} s", TIMEOUT.as_secs()));
+            return Err(anyhow!("not done within {} s", COMMAND_TIMEOUT.as_secs()));
         }
         pause(POLL);
     }

@@ -137,8 +137,12 @@ impl Clients {
         Ok(clients)
     }
 
-    /// Ends all but the watchers.
-    async fn finish(self) -> Result<Finished> {
+    /// Ends all but the watchers. A probe that fails still has the time that it is allowed to recover.
+    async fn finish(self, outage_max: Duration) -> Result<Finished> {
+        let deadline = Instant::now() + outage_max;
+        while Instant::now() < deadline && self.probers.iter().any(|prober| preflight::last_look(prober).is_err()) {
+            sleep(PAUSE).await;
+        }
         let operations = self.registers.finish().await;
         let (etcd, api, watchers, probers, workload) =
             (self.etcd, self.api, self.watchers, self.probers, self.workload);
@@ -174,7 +178,7 @@ async fn collect(
     (epoch, length): (Instant, Duration),
     plan: &Plan,
 ) -> Result<Evidence> {
-    let clients = clients.finish().await?;
+    let clients = clients.finish(plan.limits.outage).await?;
     let last = session.end_marks().await?;
     let heard: Vec<Heard> = clients.watchers.finish(last, WATCH_PATIENCE).await;
     let (keys, revision) = session.keys().await?;
