@@ -388,7 +388,9 @@ async fn a_disruption_budget_is_spent_once() {
     let budget = json!({ "metadata": { "name": "web" }, "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "web" } } } });
     api.post("/api/v1/namespaces/default/serviceaccounts", &json!({ "metadata": { "name": "default" } })).await;
     for name in ["web-0", "web-1"] {
-        let pod = json!({ "metadata": { "name": name, "labels": { "app": "web" } }, "spec": pod("Always") });
+        let mut spec = pod("Always");
+        spec["nodeName"] = "somewhere".into();
+        let pod = json!({ "metadata": { "name": name, "labels": { "app": "web" } }, "spec": spec });
         api.post(pods, &pod).await.expect(201);
         let running =
             json!({ "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] } });
@@ -404,6 +406,10 @@ async fn a_disruption_budget_is_spent_once() {
     let status = json!({ "status": { "observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2 } });
     api.merge(&format!("{budgets}/web/status"), &status).await.expect(200);
     evict("web-0").await.expect(201);
+    // The node ends the pod; until then it says why it goes.
+    let going = api.get(&format!("{pods}/web-0")).await.expect(200);
+    assert!(going["metadata"]["deletionTimestamp"].is_string(), "{going}");
+    assert_eq!(going["status"]["conditions"][1]["reason"], "EvictionByEvictionAPI");
     let spent = api.get(&format!("{budgets}/web")).await.expect(200);
     assert_eq!(spent["status"]["disruptionsAllowed"], 0);
     assert!(spent["status"]["disruptedPods"]["web-0"].is_string(), "{spent}");
