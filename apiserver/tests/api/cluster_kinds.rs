@@ -525,8 +525,8 @@ async fn an_event_is_one_thing_in_two_groups() {
     assert_eq!(told, "Event.events.k8s.io \"bad\" is invalid: eventTime: Required value");
 }
 
-/// A request for a certificate, and the key that did not sign it.
-fn signing_request(organization: &str, signer: &str) -> Value {
+/// A request for a certificate.
+pub(crate) fn signing_request(organization: &str, signer: &str) -> Value {
     use base64::Engine;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::OrganizationName, organization);
