@@ -72,7 +72,8 @@ async fn ensure(writer: &Writer, server: &Server) -> bool {
     objects.extend(service(server));
     objects.push(policy::authentication_reader());
     objects.extend(client_authority(server));
-    let defaults = defaults::objects(server);
+    let mut defaults = defaults::objects(server);
+    defaults.extend(policy::aggregated_roles());
     let created = join_all(defaults.into_iter().map(|object| writer.create(object)));
     let (written, created) = tokio::join!(all(writer, objects), created);
     written && created.into_iter().all(|created| created)

@@ -22,7 +22,7 @@ const COMPONENTS: [(&str, &str); 3] = [
 
 pub(crate) fn get(call: &Call) -> Result<Response> {
     let options = ListOptions::parse(call.query(), false)?;
-    let show = Show::parse(&options.include_object)?;
+    let show = Show::parse(&options.include_object, call.encoding)?;
     let (revision, objects) = all(call)?;
     let found = objects.into_iter().find(|object| *object.header().name == *call.info.name);
     let found = found.ok_or_else(|| call.not_found())?;
@@ -32,7 +32,7 @@ pub(crate) fn get(call: &Call) -> Result<Response> {
 
 pub(crate) fn list(call: &Call) -> Result<Response> {
     let options = ListOptions::parse(call.query(), false)?;
-    let show = Show::parse(&options.include_object)?;
+    let show = Show::parse(&options.include_object, call.encoding)?;
     let selection = Selection::parse(&call.resource, &options)?;
     let (revision, mut objects) = all(call)?;
     objects.retain(|object| selection.matches(object));

@@ -1,8 +1,6 @@
 //! What disruption budgets say to an eviction: a disruption is taken from the budget before the pod is deleted, so that
 //! two evictions never take the same one. The disruption controller gives it back if the pod stays.
 
-use std::collections::BTreeSet;
-
 use api::{
     Object,
     kind::Kind,
@@ -148,17 +146,14 @@ async fn write(call: &Call, mut budget: Object, revision: i64) -> Result<bool> {
     let kind: &'static Kind = resource.kind;
     let value = encode::value(kind, &mut budget);
     let key = resource.key(call.namespace(), budget.name());
-    let nothing = BTreeSet::new();
     let commit = Commit {
-        resource: &resource,
         key: &key,
         expected: Expected::Revision(revision),
         value: Some(&value),
-        claim: &nothing,
-        release: &nothing,
         fence: call.fence(),
+        ..Commit::of(&resource)
     };
-    Ok(matches!(storage.commit(commit).await?, Committed::Done(_)))
+    Ok(matches!(storage.commit_or_rehearse(commit, false).await?, Committed::Done(_)))
 }
 
 #[cfg(test)]

@@ -69,19 +69,19 @@ fn approval_decides_once_and_touches_nothing_else() {
     let old = with_conditions("[]");
     let mut new = with_conditions("[{type: Approved, status: 'True'}]");
     new.set("status.certificate", "QQ==");
-    prepare_for_approval(&mut new, &old);
+    KIND.prepare_for_part_update("approval", &mut new, &old);
     assert_eq!((new.str_at("status.certificate"), new.str_at("status.conditions.0.type")), ("", "Approved"));
-    assert!(validate_approval(&new, &old).is_empty());
+    assert!(KIND.validate_part_update("approval", &new, &old).is_empty());
     let both = with_conditions("[{type: Approved, status: 'True'}, {type: Denied, status: 'False'}]");
     assert_eq!(
-        told(&validate_approval(&both, &new)),
+        told(&KIND.validate_part_update("approval", &both, &new)),
         [
             "status.conditions[1].status: Unsupported value: \"False\": supported values: \"True\"",
             "status.conditions[1].type: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive",
         ]
     );
     assert_eq!(
-        told(&validate_approval(&old, &new)),
+        told(&KIND.validate_part_update("approval", &old, &new)),
         ["status.conditions: Forbidden: updates may not remove a condition of type \"Approved\""]
     );
 }
