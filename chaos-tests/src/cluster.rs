@@ -54,6 +54,13 @@ impl Cluster {
         run(Command::new(&self.program).arg(command).arg("--dir").arg(self.dir()).args(flags))
     }
 
+    /// `kontiki chaos <command> --dir <this cluster>`, to be changed or run.
+    pub fn chaos(&self, command: &[&str]) -> Command {
+        let mut chaos = Command::new(&self.program);
+        chaos.arg("chaos").args(command).arg("--dir").arg(self.dir());
+        chaos
+    }
+
     /// kubectl with the written kubeconfig: its current context leads through the local proxy.
     pub fn kubectl(&self, program: impl AsRef<Path>) -> Kubectl {
         Kubectl { program: program.as_ref().to_owned(), kubeconfig: self.dir().join("kubeconfig"), context: None }
@@ -139,6 +146,27 @@ impl Cluster {
             .spawn()
             .expect("the server starts");
         Server { child, log }
+    }
+
+    /// Whether a host's `server` or `agent` runs: it is there, is no zombie, and was not stopped.
+    pub fn runs(&self, host: &str, role: &str) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid(host, role))).unwrap_or_default();
+        // proc(5): the state is the first field after the name in brackets.
+        stat.rsplit_once(')').is_some_and(|(_, fields)| !fields.trim_start().starts_with(['Z', 'X', 'T']))
+    }
+
+    /// What of the masters' links and packet filters is not as `kontiki up` made it.
+    pub fn network_faults(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let fabric = format!("kontiki-{}-fabric", self.tag());
+        for (host, _) in self.masters() {
+            let link = succeed(Command::new("ip").args(["-n", &fabric, "-o", "link", "show", &format!("p-{host}")]));
+            found.extend((!link.contains("state UP")).then(|| format!("the link of {host} is down")));
+            let netns = format!("kontiki-{}-{host}", self.tag());
+            let tables = succeed(Command::new("ip").args(["netns", "exec", &netns, "nft", "list", "tables"]));
+            found.extend(tables.contains("kontiki_chaos").then(|| format!("{host} drops packets")));
+        }
+        found
     }
 
     /// Sends a signal to a host's `server` or `agent`.

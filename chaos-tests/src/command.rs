@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 pub struct Said {
     /// Whether it ended with success.
     pub success: bool,
+    /// The exit code; none when a signal ended it.
+    pub code: Option<i32>,
     /// Standard output.
     pub out: String,
     /// Standard error.
@@ -27,7 +29,7 @@ impl Said {
 pub fn run(command: &mut Command) -> Said {
     let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Said { success: status.success(), out: text(stdout), err: text(stderr) }
+    Said { success: status.success(), code: status.code(), out: text(stdout), err: text(stderr) }
 }
 
 /// Runs a program that must succeed, and gives its output.

@@ -7,12 +7,14 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{agent, credential, leave, proxy, recover, server, snapshot, status, store_status, token::Role, up};
 
+mod chaos;
 mod store;
 
 const API_PORT: u16 = 6443;
 const CLIENT_PORT: u16 = 2379;
 const PEER_PORT: u16 = 2380;
 
+pub(crate) use chaos::{ChaosArgs, ChaosCommand, RunArgs, VictimArgs};
 pub(crate) use store::{BackupArgs, RecoverArgs, RestoreArgs, SaveArgs, SnapshotCommand, TargetArgs};
 
 /// Kubernetes with high availability built in.
@@ -43,6 +45,8 @@ enum Command {
     Store(store::StoreArgs),
     /// Make a new group from one surviving master, when the others are lost for good
     Recover(RecoverArgs),
+    /// Inject faults into the cluster of this folder, and see what its promises are worth
+    Chaos(ChaosArgs),
     /// Take a master out of its cluster; run it there
     Leave {
         /// The master's folder
@@ -211,16 +215,20 @@ pub fn main() -> ExitCode {
         tracing::debug!("a TLS provider was installed before");
     }
     match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             say_error(&error);
-            ExitCode::FAILURE
+            // As clap's own refusals.
+            if error.is::<crate::chaos::Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
-fn run(command: Command) -> Result<()> {
-    match command {
+/// Does it; false when it was done and showed that a promise is broken.
+fn run(command: Command) -> Result<bool> {
+    let done = match command {
+        Command::Chaos(args) => return in_runtime(crate::chaos::command(args, &mut say)),
         Command::Up(args) => in_runtime(up::run(args, &mut say)),
         Command::Down(args) => up::down(&args.dir, &mut say),
         Command::Status(args) => {
@@ -257,7 +265,8 @@ fn run(command: Command) -> Result<()> {
             say(&in_runtime(credential::exec_credential(&args.dir))?);
             Ok(())
         }
-    }
+    };
+    done.map(|()| true)
 }
 
 fn in_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -56,6 +56,11 @@ impl Access {
         Ok(self.endpoint(url)?.timeout(CALL_TIMEOUT).connect_with_connector_lazy(tcp()))
     }
 
+    /// A channel whose calls may last: for watches.
+    pub(crate) fn stream_channel(&self, url: &str) -> Result<Channel> {
+        Ok(self.endpoint(url)?.connect_with_connector_lazy(tcp()))
+    }
+
     fn endpoint(&self, url: &str) -> Result<Endpoint> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&self.authority))
@@ -65,7 +70,7 @@ impl Access {
 
     /// A client that takes a snapshot: it may take as long as the state is large.
     pub(crate) fn snapshots(&self, url: &str) -> Result<MaintenanceClient<Channel>> {
-        Ok(MaintenanceClient::new(self.endpoint(url)?.connect_with_connector_lazy(tcp())))
+        Ok(MaintenanceClient::new(self.stream_channel(url)?))
     }
 
     /// The members, as this master knows them or as a quorum does.

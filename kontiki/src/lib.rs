@@ -10,6 +10,7 @@
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 mod agent;
+pub mod chaos;
 mod cli;
 mod credential;
 mod etcd;

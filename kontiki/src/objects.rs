@@ -1,5 +1,7 @@
 //! The few facts about nodes and pods that the commands show, read through the Kubernetes API.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
@@ -31,6 +33,22 @@ pub(crate) async fn pods(kube: &kube::Client) -> Result<Vec<Pod>> {
         running: pod["status"]["phase"] == "Running",
     };
     Ok(list(kube, "/api/v1/pods").await?.iter().map(pod).collect())
+}
+
+/// The containers of every pod: its namespace, name and uid, and each container's id and restarts.
+pub(crate) async fn containers(kube: &kube::Client) -> Result<BTreeMap<String, String>> {
+    Ok(list(kube, "/api/v1/pods").await?.iter().map(containers_of).collect())
+}
+
+fn containers_of(pod: &Value) -> (String, String) {
+    let meta = &pod["metadata"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
+    let one = |status: &Value| {
+        format!("{} {} restarts={}", text(&status["name"]), text(&status["containerID"]), status["restartCount"])
+    };
+    let pod = format!("{}/{} {}", text(&meta["namespace"]), text(&meta["name"]), text(&meta["uid"]));
+    (pod, statuses.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
 async fn list(kube: &kube::Client, path: &str) -> Result<Vec<Value>> {

@@ -15,17 +15,19 @@ use nix::fcntl::{Flock, FlockArg};
 use tokio::time::Instant;
 
 use crate::{
+    chaos,
     cli::{MasterArgs, RestoreArgs, UpArgs},
     credential, files, snapshot,
 };
 
 pub(crate) mod cluster;
 mod down;
-mod network;
+pub(crate) mod network;
 mod output;
-mod preflight;
+pub(crate) mod preflight;
 pub(crate) mod process;
 mod readiness;
+pub(crate) mod start;
 
 use cluster::{Cluster, Host};
 use process::Process;
@@ -40,6 +42,10 @@ pub(crate) async fn run(args: UpArgs, say: &mut dyn FnMut(&str)) -> Result<()> {
     preflight::check(args.single || args.workers > 0)?;
     let dir = absolute(&args.folder.dir)?;
     let known = Cluster::load(&dir)?;
+    if let Some(cluster) = &known {
+        // What a killed `kontiki chaos` left would keep the cluster from coming up.
+        chaos::heal_leftovers(cluster, say)?;
+    }
     if known.is_some() && args.restore.is_some() {
         bail!("there is a cluster in {}: restore into another folder with --dir", dir.display());
     }
@@ -143,7 +149,7 @@ impl Up {
                 files::private_folder(&self.cluster.host_dir(&first.name))?;
                 snapshot::restore(&args, say).await?;
             }
-            self.start_server(first, fresh.then_some(First))?;
+            self.start(first, "server", fresh)?;
         }
         if fresh {
             readiness::first_master(self).await?;
@@ -171,10 +177,10 @@ impl Up {
     fn start_missing(&mut self) -> Result<()> {
         for host in self.cluster.hosts.clone() {
             if host.master && self.is_missing(&host, "server") {
-                self.start_server(&host, None)?;
+                self.start(&host, "server", false)?;
             }
             if host.worker && self.is_missing(&host, "agent") {
-                self.start_agent(&host)?;
+                self.start(&host, "agent", false)?;
             }
         }
         Ok(())
@@ -208,54 +214,8 @@ impl Up {
         Process::load(&self.cluster.process_file(&host.name, role)).is_some_and(|process| process.is_alive())
     }
 
-    fn start_server(&mut self, host: &Host, first: Option<First>) -> Result<()> {
-        let dir = self.cluster.host_dir(&host.name).join("server");
-        let mut arguments = vec!["server".to_owned(), format!("--dir={}", dir.display())];
-        // A restart reads everything from the folder.
-        if !dir.join("master.json").exists() {
-            arguments.push(format!("--name={}", host.name));
-            arguments.push(format!("--advertise-address={}", host.address));
-            match first {
-                Some(First) => arguments.push("--init".into()),
-                None => arguments.extend(self.join_arguments("master")),
-            }
-        }
-        self.spawn(host, "server", &arguments)
-    }
-
-    fn start_agent(&mut self, host: &Host) -> Result<()> {
-        let dir = self.cluster.host_dir(&host.name).join("agent");
-        let mut arguments = vec![
-            "agent".to_owned(),
-            format!("--dir={}", dir.display()),
-            format!("--images={}", self.cluster.dir.join("images").display()),
-            format!("--cgroup-root={}/{}", self.cluster.cgroup_root(), host.name),
-        ];
-        if !dir.join("node.json").exists() {
-            arguments.push(format!("--name={}", host.name));
-            arguments.push(format!("--node-address={}", host.address));
-            arguments.extend(self.join_arguments("node"));
-        }
-        self.spawn(host, "agent", &arguments)
-    }
-
-    /// The first master's address and the token for a role, as someone would carry them to another machine.
-    fn join_arguments(&self, role: &str) -> [String; 2] {
-        let first = &self.cluster.hosts[0];
-        let token = self.cluster.host_dir(&first.name).join("server/tokens").join(role);
-        [format!("--join=https://{}:6443", first.address), format!("--token=@{}", token.display())]
-    }
-
-    fn spawn(&mut self, host: &Host, role: &'static str, arguments: &[String]) -> Result<()> {
-        let folder = self.cluster.host_dir(&host.name);
-        files::private_folder(&folder)?;
-        let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let (netns, log) = (self.cluster.netns_path(&host.name), folder.join(format!("{role}.log")));
-        let child = process::spawn_in_netns(&netns, &program, arguments, &log)?;
-        let process = i32::try_from(child.id()).ok().and_then(Process::find);
-        if let Some(process) = process {
-            process.save(&self.cluster.process_file(&host.name, role))?;
-        }
+    fn start(&mut self, host: &Host, role: &'static str, fresh: bool) -> Result<()> {
+        let child = start::start(&self.cluster, host, role, fresh)?;
         self.children.insert((host.name.clone(), role), child);
         Ok(())
     }
@@ -296,6 +256,3 @@ impl Restore {
         }
     }
 }
-
-/// Marks the start that creates the cluster.
-struct First;

@@ -5,12 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use chaos_tests::{
-    Cluster,
-    cluster::PATIENCE,
-    command::run,
-    writer::{History, Writer},
-};
+use chaos_tests::{Cluster, cluster::PATIENCE, command::run};
+use kontiki::chaos::{Acknowledged, History, Place, Writer};
 use nix::sys::signal::Signal;
 use testing::eventually_blocking;
 
@@ -72,8 +68,9 @@ fn pods_do_not_notice_that_leaders_are_lost() {
 fn twenty_four_kills_of_one_two_or_all_masters_lose_no_acknowledged_write() {
     let cluster = Cluster::up(program(), &["--workers", "0"]);
     rustls::crypto::ring::default_provider().install_default().ok();
-    let etcd = Writer::through_etcd(&cluster.dir(), &cluster.masters()).expect("the etcd writer starts");
-    let api = Writer::through_kubeconfig(&cluster.dir()).expect("the API writer starts");
+    let etcd =
+        Writer::through_etcd(&cluster.dir(), &cluster.masters(), &Place::default()).expect("the etcd writer starts");
+    let api = Writer::through_kubeconfig(&cluster.dir(), &Place::default()).expect("the API writer starts");
     goes_on(&etcd, &api);
     // Any one, any two, all: each in the middle of writing.
     let victims: [&[&str]; 7] =
@@ -149,8 +146,9 @@ fn another_leads(cluster: &Cluster, lost: &str) {
 fn lose_leaders(how: &str, rounds: usize, lose: impl Fn(&Cluster, &str), heal: impl Fn(&Cluster, &str)) {
     let cluster = Cluster::up(program(), &["--workers", "0"]);
     rustls::crypto::ring::default_provider().install_default().ok();
-    let etcd = Writer::through_etcd(&cluster.dir(), &cluster.masters()).expect("the etcd writer starts");
-    let api = Writer::through_kubeconfig(&cluster.dir()).expect("the API writer starts");
+    let etcd =
+        Writer::through_etcd(&cluster.dir(), &cluster.masters(), &Place::default()).expect("the etcd writer starts");
+    let api = Writer::through_kubeconfig(&cluster.dir(), &Place::default()).expect("the API writer starts");
     goes_on(&etcd, &api);
     let mut losses = Vec::new();
     for _ in 0..rounds {
@@ -194,7 +192,7 @@ fn all_serve(cluster: &Cluster) {
 }
 
 fn all_there(history: &History, is_there: impl Fn(&str) -> bool) {
-    let lost: Vec<&String> = history.acknowledged.iter().filter(|name| !is_there(name)).collect();
+    let lost: Vec<&Acknowledged> = history.acknowledged.iter().filter(|write| !is_there(&write.name)).collect();
     assert!(lost.is_empty(), "{} of {} acknowledged writes are lost: {lost:?}", lost.len(), history.acknowledged.len());
 }
 
@@ -219,7 +217,7 @@ fn report(how: &str, client: &str, history: &History, losses: &[Loss]) {
         median.as_secs_f64(),
         worst.as_secs_f64(),
         history.acknowledged.len(),
-        history.unknown
+        history.unknown.len()
     );
     assert!(worst < GAP_MAX, "the longest gap was {worst:?}");
 }

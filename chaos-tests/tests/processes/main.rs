@@ -3,6 +3,7 @@
 //! They need root. Each story has a cluster of its own in a temporary folder and removes every trace of it.
 
 mod backups;
+mod chaos_command;
 mod disk_full;
 mod failover;
 mod first_light;

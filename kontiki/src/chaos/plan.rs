@@ -1,0 +1,212 @@
+//! What a run is asked to do, checked before anything is looked at: every complaint names its fix.
+
+use std::time::Duration;
+
+use super::{
+    Usage,
+    evidence::Limits,
+    faults::{self, Fault},
+    probes::Probe,
+    schedule::{self, Planned},
+};
+use crate::{cli::RunArgs, up::cluster::Cluster};
+
+/// A checked plan.
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) schedule: Vec<Planned>,
+    pub(crate) length: Duration,
+    pub(crate) probes: Vec<Probe>,
+    pub(crate) workload: Option<String>,
+    pub(crate) limits: Limits,
+    /// The command that makes the same run again.
+    pub(crate) repeat: String,
+}
+
+impl Plan {
+    /// Reads the flags. Without a seed, `draw` gives one.
+    pub(crate) fn read(args: &RunArgs, cluster: Option<&Cluster>, draw: impl FnOnce() -> u64) -> Result<Self, Usage> {
+        let faults = chosen(&args.faults, cluster)?;
+        let seed = args.seed.unwrap_or_else(draw);
+        let schedule = schedule::draw(seed, &faults, args.length, args.interval)?;
+        let probes: Vec<Probe> = args.probe.iter().map(|given| Probe::parse(given)).collect::<Result<_, _>>()?;
+        for (at, probe) in probes.iter().enumerate() {
+            if probes[..at].iter().any(|other| other.name == probe.name) {
+                return Err(Usage(format!("two probes are called {}: give each its own name", probe.name)));
+            }
+        }
+        if let Some(cluster) = cluster {
+            fits(cluster, &faults, &probes)?;
+        }
+        Ok(Self {
+            seed,
+            schedule,
+            length: args.length,
+            probes,
+            workload: args.workload.clone(),
+            limits: Limits { gap: args.max_gap, outage: args.max_outage },
+            repeat: repeat(args, seed),
+        })
+    }
+
+    /// The faults of the schedule, each once.
+    pub(crate) fn faults(&self) -> Vec<&'static Fault> {
+        let mut faults: Vec<&'static Fault> = self.schedule.iter().map(|planned| planned.fault).collect();
+        faults.sort_by_key(|fault| fault.name);
+        faults.dedup();
+        faults
+    }
+}
+
+fn chosen(names: &[String], cluster: Option<&Cluster>) -> Result<Vec<&'static Fault>, Usage> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(faults::ALL
+            .iter()
+            .filter(|fault| cluster.is_none_or(|cluster| lacks(cluster, fault).is_none()))
+            .collect());
+    }
+    let mut chosen: Vec<&'static Fault> = Vec::new();
+    for name in names {
+        let fault = faults::find(name).ok_or_else(|| {
+            let meant = faults::nearest(name).map(|near| format!(" did you mean {near}?")).unwrap_or_default();
+            Usage(format!("there is no fault {name:?}:{meant} `kontiki chaos list` shows all"))
+        })?;
+        if !chosen.contains(&fault) {
+            chosen.push(fault);
+        }
+    }
+    Ok(chosen)
+}
+
+fn fits(cluster: &Cluster, faults: &[&'static Fault], probes: &[Probe]) -> Result<(), Usage> {
+    if let Some((fault, lacks)) = faults.iter().find_map(|fault| Some((fault, lacks(cluster, fault)?))) {
+        return Err(Usage(format!("{} needs {lacks}: leave it out, or start another cluster", fault.name)));
+    }
+    for probe in probes {
+        if let Some(host) = probe.unknown_host(cluster) {
+            let known: Vec<&str> = cluster.hosts.iter().map(|host| host.name.as_str()).collect();
+            return Err(Usage(format!(
+                "the probe {} looks from {host}: the hosts are {}",
+                probe.name,
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a cluster lacks for a fault.
+fn lacks(cluster: &Cluster, fault: &Fault) -> Option<String> {
+    let (masters, workers) = (cluster.masters().count(), cluster.workers().count());
+    if masters < fault.masters_min() {
+        return Some(format!("{} masters, and this cluster has {masters}", fault.masters_min()));
+    }
+    (fault.needs_worker() && workers == 0).then(|| "a worker, and this cluster has none".to_owned())
+}
+
+/// The flags that matter for what happens, as a shell takes them.
+fn repeat(args: &RunArgs, seed: u64) -> String {
+    let mut command = format!(
+        "kontiki chaos run --seed {seed} --faults {} --for {} --interval {}",
+        args.faults.join(","),
+        text(args.length),
+        text(args.interval),
+    );
+    let mut add = |flag: &str, value: &str| command.push_str(&format!(" --{flag} {}", quoted(value)));
+    for probe in &args.probe {
+        add("probe", probe);
+    }
+    if let Some(workload) = &args.workload {
+        add("workload", workload);
+    }
+    add("dir", &args.folder.dir.to_string_lossy());
+    command
+}
+
+fn text(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
+        millis => format!("{millis}ms"),
+    }
+}
+
+/// One word for a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::FolderArgs;
+
+    fn args(faults: &[&str]) -> RunArgs {
+        RunArgs {
+            faults: faults.iter().map(|name| (*name).to_owned()).collect(),
+            length: Duration::from_secs(60),
+            interval: Duration::from_millis(1500),
+            seed: Some(7),
+            probe: Vec::new(),
+            workload: None,
+            max_gap: Duration::from_secs(1),
+            max_outage: Duration::from_secs(1),
+            junit: None,
+            report: None,
+            folder: FolderArgs { dir: ".kontiki".into() },
+        }
+    }
+
+    fn cluster(masters: u8, workers: u8) -> Cluster {
+        Cluster::plan("/tmp/a".into(), 7, 40_000, masters, workers, false)
+    }
+
+    fn refusal(args: &RunArgs, cluster: &Cluster) -> String {
+        Plan::read(args, Some(cluster), || 0).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_what_would_be_right() {
+        let with_probe = |probes: &[&str]| RunArgs {
+            probe: probes.iter().map(|p| (*p).to_owned()).collect(),
+            ..args(&["kill-all"])
+        };
+        for (args, cluster, named) in [
+            (args(&["kill-leder"]), cluster(3, 0), "did you mean kill-leader?"),
+            (args(&["agent-kill"]), cluster(3, 0), "agent-kill needs a worker"),
+            (args(&["kill-leader"]), cluster(1, 1), "kill-leader needs 3 masters"),
+            (RunArgs { length: Duration::from_secs(1), ..args(&["flap"]) }, cluster(3, 0), "too short for flap"),
+            (with_probe(&["web@w9=true"]), cluster(3, 1), "the hosts are m1, m2, m3, w1"),
+            (with_probe(&["web=true", "web=false"]), cluster(3, 1), "two probes are called web"),
+        ] {
+            let refusal = refusal(&args, &cluster);
+            assert!(refusal.contains(named), "{named}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn all_means_all_that_the_cluster_can_take() {
+        let long = RunArgs { length: Duration::from_secs(600), ..args(&["all"]) };
+        let names = |masters, workers| {
+            let plan = Plan::read(&long, Some(&cluster(masters, workers)), || 0).unwrap();
+            plan.faults().iter().map(|fault| fault.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(3, 1).len(), faults::ALL.len());
+        assert_eq!(names(1, 0), ["kill-all"]);
+    }
+
+    #[test]
+    fn the_command_that_repeats_a_run_is_ready_for_a_shell() {
+        let mut args = args(&["pause", "flap"]);
+        args.probe = vec!["web=curl -f 'x'".into()];
+        let plan = Plan::read(&args, None, || 0).unwrap();
+        assert_eq!(
+            plan.repeat,
+            "kontiki chaos run --seed 7 --faults pause,flap --for 60s --interval 1500ms --probe 'web=curl -f '\\''x'\\''' --dir .kontiki"
+        );
+    }
+}

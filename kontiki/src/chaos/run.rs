@@ -1,0 +1,235 @@
+//! One run from its beginning to its verdict: prepare, inject, heal, collect, judge, report.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::{task::block_in_place, time::sleep};
+
+use super::{
+    cluster,
+    drive::Driver,
+    evidence::{Evidence, Injected, Written},
+    guard::Guard,
+    observer::Observer,
+    oracles,
+    plan::Plan,
+    preflight,
+    probes::{Probed, Prober},
+    record,
+    registers::Registers,
+    report::Report,
+    session::Session,
+    watchers::{Heard, Watchers},
+    workload::{Ended, Workload},
+    writer::{History, Writer},
+};
+use crate::{cli::RunArgs, objects, shutdown, up::cluster::Cluster};
+
+/// Writes of each writer that show that writing works, before the first fault.
+const WARM_UP_WRITES: usize = 20;
+const WARM_UP_PATIENCE: Duration = Duration::from_secs(20);
+/// How long watchers may take to hear of the last change.
+const WATCH_PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Runs; true when every promise was kept.
+pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<bool> {
+    // Mistakes on the command line are told even where there is no cluster.
+    Plan::read(args, None, || 0)?;
+    let cluster = cluster(&args.folder.dir)?;
+    let plan = Plan::read(args, Some(&cluster), || u64::from(rand::random::<u32>()))?;
+    preflight::programs(&plan.faults())?;
+    let held = preflight::take(&cluster, say)?;
+    let began = jiff::Timestamp::now();
+    let session = Session::open(&cluster, began.as_second()).await?;
+    let observer = session.observe(&cluster);
+    preflight::healthy(&cluster, &observer, &session.kube).await?;
+    session.clean_up().await?;
+    say(&format!(
+        "seed {}: {} faults in {} s; the same again:\n  {}",
+        plan.seed,
+        plan.schedule.len(),
+        plan.length.as_secs(),
+        plan.repeat
+    ));
+    let stop = shutdown::on_signal();
+    let before = objects::containers(&session.kube).await?;
+    let clients = Clients::start(&cluster, &session, &plan).await;
+    let clients = match clients {
+        Ok(clients) => clients,
+        Err(error) => {
+            session.clean_up().await?;
+            return Err(error);
+        }
+    };
+    let epoch = Instant::now();
+    let safety = Safety { _held: held, _guard: Guard::start(&cluster)? };
+    let mut driver = Driver {
+        cluster: &cluster,
+        access: &session.access,
+        observer: &observer,
+        epoch,
+        stop: stop.clone(),
+        injected: Vec::new(),
+        started: Vec::new(),
+    };
+    let driven = driver.run(&plan.schedule, say).await;
+    drop(safety);
+    let rest = (epoch + plan.length).saturating_duration_since(Instant::now());
+    tokio::select! { () = sleep(rest) => {}, () = stop.cancelled() => {} }
+    let length = epoch.elapsed();
+    let mut troubles: Vec<String> = driven.err().map(|error| format!("{error:#}")).into_iter().collect();
+    if stop.is_cancelled() && troubles.is_empty() {
+        troubles.push("it was interrupted".into());
+    }
+    let injected = std::mem::take(&mut driver.injected);
+    let collected = collect(&session, &observer, clients, injected, (epoch, length), &plan).await;
+    let cleaned = session.clean_up().await;
+    let mut evidence = collected.context("the cluster was healed, but the run cannot be judged")?;
+    cleaned?;
+    evidence.containers.0 = before;
+    evidence.troubles = troubles;
+    report(args, &plan, &evidence, &cluster, began, say)
+}
+
+/// The cluster is let go before the guard looks: where something could not be healed, the guard tries again.
+struct Safety {
+    _held: record::Hold,
+    _guard: Guard,
+}
+
+/// Everything that uses the cluster while faults come and go.
+struct Clients {
+    watchers: Watchers,
+    etcd: Writer,
+    api: Writer,
+    registers: Registers,
+    probers: Vec<Prober>,
+    workload: Option<Workload>,
+}
+
+impl Clients {
+    /// Starts them, and waits until all are served.
+    async fn start(cluster: &Cluster, session: &Session, plan: &Plan) -> Result<Self> {
+        let masters: Vec<(String, String)> =
+            cluster.masters().map(|host| (host.name.clone(), host.address.to_string())).collect();
+        let watchers = session.watch().await?;
+        let clients = Self {
+            watchers,
+            etcd: Writer::through_etcd(&cluster.dir, &masters, &session.place)?,
+            api: Writer::through_kubeconfig(&cluster.dir, &session.place)?,
+            registers: Registers::start(&session.access, &session.urls, &session.place.prefix, plan.seed),
+            probers: plan.probes.iter().map(|probe| Prober::start(probe.clone(), cluster)).collect::<Result<_>>()?,
+            workload: plan.workload.as_deref().map(|command| Workload::start(command, cluster)).transpose()?,
+        };
+        let deadline = Instant::now() + WARM_UP_PATIENCE;
+        while clients.etcd.acknowledged().min(clients.api.acknowledged()) < WARM_UP_WRITES {
+            ensure!(
+                Instant::now() < deadline,
+                "the cluster takes no writes ({} and {} in {} s), so nothing was injected",
+                clients.etcd.acknowledged(),
+                clients.api.acknowledged(),
+                WARM_UP_PATIENCE.as_secs()
+            );
+            sleep(PAUSE).await;
+        }
+        preflight::probes_succeed(&clients.probers).await?;
+        Ok(clients)
+    }
+
+    /// Ends all but the watchers. A probe that fails still has the time that it is allowed to recover.
+    async fn finish(self, outage_max: Duration) -> Result<Finished> {
+        let deadline = Instant::now() + outage_max;
+        while Instant::now() < deadline && self.probers.iter().any(|prober| preflight::last_look(prober).is_err()) {
+            sleep(PAUSE).await;
+        }
+        let operations = self.registers.finish().await;
+        let (etcd, api, watchers, probers, workload) =
+            (self.etcd, self.api, self.watchers, self.probers, self.workload);
+        // Threads are joined: each looks at its flag after the request that it has under way.
+        block_in_place(|| {
+            Ok(Finished {
+                watchers,
+                etcd: etcd.finish(),
+                api: api.finish(),
+                operations,
+                probes: probers.into_iter().map(Prober::finish).collect(),
+                workload: workload.map(Workload::finish).transpose()?,
+            })
+        })
+    }
+}
+
+struct Finished {
+    watchers: Watchers,
+    etcd: History,
+    api: History,
+    operations: Vec<super::registers::Operation>,
+    probes: Vec<Probed>,
+    workload: Option<Ended>,
+}
+
+/// Ends the clients and reads what is there now.
+async fn collect(
+    session: &Session,
+    observer: &Observer,
+    clients: Clients,
+    injected: Vec<Injected>,
+    (epoch, length): (Instant, Duration),
+    plan: &Plan,
+) -> Result<Evidence> {
+    let clients = clients.finish(plan.limits.outage).await?;
+    let last = session.end_marks().await?;
+    let heard: Vec<Heard> = clients.watchers.finish(last, WATCH_PATIENCE).await;
+    let (keys, revision) = session.keys().await?;
+    let objects = session.objects().await?;
+    let (leaders, claims) = observer.story();
+    Ok(Evidence {
+        epoch,
+        length,
+        writers: vec![
+            Written { name: "etcd port", history: clients.etcd, found: keys },
+            Written { name: "Kubernetes API", history: clients.api, found: objects },
+        ],
+        operations: clients.operations,
+        heard,
+        leaders,
+        claims,
+        injected,
+        hashes: session.hashes(revision).await,
+        containers: (Default::default(), objects::containers(&session.kube).await?),
+        probes: clients.probes,
+        workload: clients.workload,
+        troubles: Vec::new(),
+        limits: plan.limits,
+    })
+}
+
+/// Judges, tells, and writes the files.
+fn report(
+    args: &RunArgs,
+    plan: &Plan,
+    evidence: &Evidence,
+    cluster: &Cluster,
+    began: jiff::Timestamp,
+    say: &mut dyn FnMut(&str),
+) -> Result<bool> {
+    let findings = oracles::judge(evidence);
+    let (masters, workers) = (cluster.masters().count(), cluster.workers().count());
+    let report = Report {
+        evidence,
+        findings: &findings,
+        seed: plan.seed,
+        repeat: &plan.repeat,
+        began,
+        cluster: format!("{masters} masters, {workers} workers"),
+    };
+    if let Some(path) = &args.junit {
+        report.write_junit(path)?;
+    }
+    if let Some(path) = &args.report {
+        report.write_html(path)?;
+    }
+    report.lines().iter().for_each(|line| say(line));
+    Ok(report.passed())
+}
