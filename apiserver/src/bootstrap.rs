@@ -82,7 +82,8 @@ async fn ensure(writer: &Writer, server: &Server) -> bool {
 /// Makes what else a cluster begins with. Its users may change it, so that it may not hold up what must be.
 async fn make_defaults(writer: &Writer, server: &Server) {
     loop {
-        let created = join_all(defaults::objects(server).into_iter().map(|object| writer.create(object))).await;
+        let objects = defaults::objects(server).into_iter().chain(policy::aggregated_roles());
+        let created = join_all(objects.map(|object| writer.create(object))).await;
         if created.into_iter().all(|created| created) {
             return;
         }

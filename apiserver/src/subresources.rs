@@ -12,7 +12,6 @@ use crate::{
 
 mod binding;
 mod eviction;
-mod finalize;
 mod get;
 mod log;
 mod scale;
@@ -26,7 +25,6 @@ pub(crate) async fn serve(call: &Call, subresource: &'static Subresource, body: 
         ("binding", "create") => binding::create(call, body).await,
         ("eviction", "create") => eviction::create(call, body).await,
         ("token", "create") => token::create(call, body).await,
-        ("finalize", "update") => finalize::update(call, body).await,
         // The rest has the form of the object itself: which fields of it count is the kind's matter.
         (part, verb) if part == "status" || call.resource.kind.part(part).is_some() => match verb {
             "get" => get::get(call).await,
