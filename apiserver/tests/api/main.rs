@@ -30,6 +30,7 @@ mod resource_versions;
 mod routing;
 mod server_side_apply;
 mod services;
+mod streaming;
 mod tokens;
 mod views;
 mod watching;
