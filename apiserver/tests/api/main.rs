@@ -35,6 +35,7 @@ mod routing;
 mod rules;
 mod server_side_apply;
 mod services;
+mod streaming;
 mod tokens;
 mod views;
 mod watching;
