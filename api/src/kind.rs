@@ -66,6 +66,16 @@ pub struct Subresource {
     pub verbs: &'static [&'static str],
 }
 
+impl Subresource {
+    /// True for what is no object but a way to something else: `exec`, `attach`, `portforward`, `proxy`.
+    pub fn is_connection(&self) -> bool {
+        matches!(self.name, "attach" | "exec" | "portforward" | "proxy")
+    }
+}
+
+/// The verbs of a `proxy` subresource.
+pub const PROXY_VERBS: &[&str] = &["create", "delete", "get", "patch", "update"];
+
 /// A subresource that has the form of the object and rules of its own.
 #[derive(Debug)]
 pub struct Part {

@@ -64,6 +64,7 @@ pub static KINDS: &[&Kind] = &[
     &events::v1::event::KIND,
     &extensions::v1beta1::daemon_set::KIND,
     &extensions::v1beta1::deployment::KIND,
+    &extensions::v1beta1::ingress::KIND,
     &extensions::v1beta1::replica_set::KIND,
     &flowcontrol::v1::flow_schema::KIND,
     &flowcontrol::v1::priority_level_configuration::KIND,

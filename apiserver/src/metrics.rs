@@ -13,11 +13,14 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{limits::InFlight, request_info::RequestInfo, storage::Storage};
+use crate::{limits::InFlight, request_info::RequestInfo, storage::Storage, version};
 
+mod process;
 mod text;
 
 pub(crate) use text::answer;
+
+use process::Process;
 
 const COMPONENT: &str = "apiserver";
 /// Upper ends of the classes of time, in seconds.
@@ -68,6 +71,11 @@ struct Check {
     r#type: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    git_version: String,
+}
+
 #[derive(Clone)]
 struct Classes;
 
@@ -87,6 +95,8 @@ pub(crate) struct Metrics {
     in_flight: Family<Sort, Gauge>,
     objects: Family<Stored, Gauge>,
     healthy: Family<Check, Gauge>,
+    build: Family<Build, Gauge>,
+    process: Process,
 }
 
 /// One request that stays open, counted until dropped.
@@ -109,6 +119,8 @@ impl Metrics {
             in_flight: Family::default(),
             objects: Family::default(),
             healthy: Family::default(),
+            build: Family::default(),
+            process: Process::default(),
         };
         registry.register("apiserver_request", "Requests that have come to their end", metrics.requests.clone());
         let help = "Time a request took, in seconds, those that stay open aside";
@@ -120,6 +132,9 @@ impl Metrics {
         let help = "Requests being served, those that stay open aside";
         registry.register("apiserver_current_inflight_requests", help, metrics.in_flight.clone());
         registry.register("apiserver_storage_objects", "Objects in the store", metrics.objects.clone());
+        registry.register("kubernetes_build_info", "Always 1; the version stands in the labels", metrics.build.clone());
+        metrics.build.get_or_create(&Build { git_version: version::git_version() }).set(1);
+        metrics.process.register(registry);
         let help = "Whether a health check passes";
         indicators.register("kubernetes_healthcheck", help, metrics.healthy.clone());
         metrics
@@ -151,6 +166,7 @@ impl Metrics {
         for (request_kind, taken) in [("readOnly", reads), ("mutating", writes)] {
             self.in_flight.get_or_create(&Sort { request_kind }).set(taken);
         }
+        self.process.look();
         let view = storage.view();
         for resource in storage.resources().iter().filter(|resource| resource.kind.stored) {
             if resource.kind.stored_as.is_some() {

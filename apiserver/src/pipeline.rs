@@ -117,6 +117,15 @@ impl Call {
         }
     }
 
+    /// Refuses a caller who may do what the method says, but not this.
+    pub(crate) fn authorize_also(&self, verb: &str) -> Result<()> {
+        let attributes = Attributes { verb, ..Attributes::from(&self.info) };
+        if self.server.authorizer.allows(&self.user, &attributes) {
+            return Ok(());
+        }
+        Err(forbidden(&self.user, &self.info, &attributes))
+    }
+
     pub(crate) fn fence(&self) -> Option<Fence> {
         self.parts.extensions.get::<Fence>().copied()
     }
@@ -193,9 +202,14 @@ fn authorize(server: &Server, user: &UserInfo, info: &RequestInfo) -> Result<()>
     if authentication::is_health(info) || server.authorizer.allows(user, &attributes) {
         return Ok(());
     }
+    Err(forbidden(user, info, &attributes))
+}
+
+/// The refusal of a caller who may not do this.
+fn forbidden(user: &UserInfo, info: &RequestInfo, attributes: &Attributes<'_>) -> Error {
     let resource = api::status::Grouped::new(&info.group, &info.resource);
     let name = if info.is_resource { info.name.as_str() } else { "" };
-    Err(Status::forbidden(resource, name, &attributes.refusal(user)).into())
+    Status::forbidden(resource, name, &attributes.refusal(user)).into()
 }
 
 /// A body with its media type.

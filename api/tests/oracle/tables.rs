@@ -6,6 +6,14 @@ use api::schema::type_named;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+/// What belongs to features that are off, which the tables leave out.
+const OFF: [&str; 4] = [
+    "resource/v1.DeviceCounterConsumption.compatibilityGroups",
+    "resource/v1.DeviceDerivedAttribute",
+    "resource/v1.DeviceSubRequest.derivedAttributes",
+    "resource/v1.ExactDeviceRequest.derivedAttributes",
+];
+
 /// The name of a type in the tables, from its name in the published schema.
 fn our_name(name: &str) -> Option<String> {
     let prefixes = ["io.k8s.api.", "io.k8s.apimachinery.pkg.apis.", "io.k8s.apiextensions-apiserver.pkg.apis."];
@@ -65,6 +73,9 @@ fn every_type_has_exactly_the_published_fields() {
     for (name, schema) in generator.take_definitions(true) {
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else { continue };
         let name = our_name(&name).unwrap_or_else(|| panic!("{name}: no such package"));
+        if OFF.contains(&name.as_str()) {
+            continue;
+        }
         let ty = type_named(&name).unwrap_or_else(|| panic!("{name} is missing in the tables"));
         let published: BTreeSet<&str> = properties
             .keys()
@@ -73,7 +84,10 @@ fn every_type_has_exactly_the_published_fields() {
             .collect();
         let ours: BTreeSet<&str> = ty.fields.iter().map(|field| field.name).collect();
         for field in ours.symmetric_difference(&published) {
-            different.push(format!("{name}.{field}"));
+            let place = format!("{name}.{field}");
+            if !OFF.contains(&place.as_str()) {
+                different.push(place);
+            }
         }
         compared += published.len();
     }

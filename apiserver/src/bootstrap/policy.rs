@@ -1,7 +1,8 @@
 //! The roles and bindings every cluster begins with, under Kubernetes' names.
 //!
 //! Lists are written as words with blanks between them; `core` stands for the group without a name. `admin`, `edit` and
-//! `view` carry their rules themselves.
+//! `view` begin with rules, and get from then on what the roles say that they select by label: those of this file, and those
+//! that others bring.
 
 use serde_json::{Value, json};
 
@@ -149,6 +150,20 @@ const NODE: &[Rule] = &[
     ("resource.k8s.io", "resourceslices", "create delete deletecollection get list patch update watch"),
 ];
 
+const NODE_BOOTSTRAPPER: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests", "create get list watch")];
+
+const TRUST_BUNDLE_DISCOVERY: &[Rule] = &[("certificates.k8s.io", "clustertrustbundles", READ)];
+
+const VOLUME_SCHEDULER: &[Rule] =
+    &[("core", "persistentvolumes", "get list patch update watch"), ("storage.k8s.io", "storageclasses", READ)];
+
+const VOLUME_PROVISIONER: &[Rule] = &[
+    ("core", "persistentvolumes", "create delete get list watch"),
+    ("core", "persistentvolumeclaims", "get list update watch"),
+    ("storage.k8s.io", "storageclasses", READ),
+    ("core", "events", "watch create update patch"),
+];
+
 const NODE_PROXIER: &[Rule] = &[
     ("core", "endpoints services", "list watch"),
     ("core", "nodes", READ),
@@ -173,28 +188,13 @@ const KUBELET_API: &[Rule] = &[
 const AGGREGATOR: &[Rule] = &[("core", "endpoints services", READ)];
 const DNS: &[Rule] = &[("core", "endpoints services", "list watch")];
 const HEAPSTER: &[Rule] = &[("core", "events namespaces nodes pods", READ), ("extensions", "deployments", READ)];
-const NODE_BOOTSTRAPPER: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests", "create get list watch")];
 const NODE_CLIENT: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests/nodeclient", "create")];
 const SELF_NODE_CLIENT: &[Rule] = &[("certificates.k8s.io", "certificatesigningrequests/selfnodeclient", "create")];
-const TRUST_BUNDLES: &[Rule] = &[("certificates.k8s.io", "clustertrustbundles", READ)];
 
 const NODE_PROBLEM_DETECTOR: &[Rule] = &[
     ("core", "nodes", "get"),
     ("core", "nodes/status", "patch"),
     ("core events.k8s.io", "events", "create patch update"),
-];
-
-const VOLUME_PROVISIONER: &[Rule] = &[
-    ("core", "persistentvolumes", "create delete get list watch"),
-    ("core", "persistentvolumeclaims", "get list update watch"),
-    ("storage.k8s.io", "storageclasses", READ),
-    ("core", "events", "watch"),
-    ("core events.k8s.io", "events", "create patch update"),
-];
-
-const VOLUME_SCHEDULER: &[Rule] = &[
-    ("core", "persistentvolumes persistentvolumeclaims", "get list patch update watch"),
-    ("storage.k8s.io", "storageclasses", READ),
 ];
 
 /// Roles of those who approve certificates: the name behind `system:certificates.k8s.io:`, and the signer.
@@ -213,9 +213,9 @@ struct Role(&'static str, &'static [&'static [Rule]], &'static str);
 
 const ROLES: &[Role] = &[
     Role("cluster-admin", &[&[("*", "*", "*")]], "*"),
-    Role("admin", &[VIEW, EDIT, ADMIN], ""),
-    Role("edit", &[VIEW, EDIT], ""),
-    Role("view", &[VIEW], ""),
+    Role("system:aggregate-to-admin", &[ADMIN], ""),
+    Role("system:aggregate-to-edit", &[EDIT], ""),
+    Role("system:aggregate-to-view", &[VIEW], ""),
     Role("system:basic-user", &[BASIC_USER], ""),
     Role(
         "system:discovery",
@@ -238,10 +238,16 @@ const ROLES: &[Role] = &[
     Role("system:node-problem-detector", &[NODE_PROBLEM_DETECTOR], ""),
     Role("system:persistent-volume-provisioner", &[VOLUME_PROVISIONER], ""),
     Role("system:volume-scheduler", &[VOLUME_SCHEDULER], ""),
-    Role("system:cluster-trust-bundle-discovery", &[TRUST_BUNDLES], ""),
+    Role("system:cluster-trust-bundle-discovery", &[TRUST_BUNDLE_DISCOVERY], ""),
     Role("system:certificates.k8s.io:certificatesigningrequests:nodeclient", &[NODE_CLIENT], ""),
     Role("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", &[SELF_NODE_CLIENT], ""),
 ];
+
+/// Roles that select others: the name, the one that selects this one in turn, and the rules to begin with.
+const AGGREGATED: [(&str, &str, &[&[Rule]]); 3] =
+    [("admin", "", &[VIEW, EDIT, ADMIN]), ("edit", "admin", &[VIEW, EDIT]), ("view", "edit", &[VIEW])];
+/// What the label begins with by which a role is selected; the name of the one that selects it follows.
+const AGGREGATE: &str = "rbac.authorization.k8s.io/aggregate-to-";
 
 /// The ClusterRole's name, and the user or group it is bound to.
 const BINDINGS: &[(&str, &str, &str)] = &[
@@ -270,21 +276,42 @@ fn metadata(name: &str) -> Value {
     })
 }
 
-/// Every ClusterRole.
-pub(crate) fn cluster_roles() -> Vec<Value> {
-    let rule = |(groups, resources, verbs): &Rule| {
-        let groups: Vec<&str> =
-            words(groups).into_iter().map(|group| if group == "core" { "" } else { group }).collect();
-        json!({ "apiGroups": groups, "resources": words(resources), "verbs": words(verbs) })
+fn rule((groups, resources, verbs): &Rule) -> Value {
+    let groups: Vec<&str> = words(groups).into_iter().map(|group| if group == "core" { "" } else { group }).collect();
+    json!({ "apiGroups": groups, "resources": words(resources), "verbs": words(verbs) })
+}
+
+/// The ClusterRoles that select others; their rules are a controller's matter once they are there.
+pub(crate) fn aggregated_roles() -> Vec<Value> {
+    let role = |(name, by, rules): (&str, &str, &[&[Rule]])| {
+        let mut metadata = metadata(name);
+        if !by.is_empty() {
+            metadata["labels"][format!("{AGGREGATE}{by}")] = "true".into();
+        }
+        let rules: Vec<Value> = rules.iter().copied().flatten().map(rule).collect();
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata,
+            "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { (format!("{AGGREGATE}{name}")): "true" } }] },
+            "rules": rules,
+        })
     };
+    AGGREGATED.map(role).into()
+}
+
+/// Every other ClusterRole.
+pub(crate) fn cluster_roles() -> Vec<Value> {
     let role = |Role(name, rules, paths): &Role| {
         let mut rules: Vec<Value> = rules.iter().copied().flatten().map(rule).collect();
         if !paths.is_empty() {
             let verbs = if *paths == "*" { "*" } else { "get" };
             rules.push(json!({ "nonResourceURLs": words(paths), "verbs": [verbs] }));
         }
+        let mut metadata = metadata(name);
+        if let Some(to) = name.strip_prefix("system:aggregate-to-") {
+            metadata["labels"][format!("{AGGREGATE}{to}")] = "true".into();
+        }
         json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata(name), "rules": rules,
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules,
         })
     };
     let approver = |(name, signer): &(&str, &str)| {
@@ -341,7 +368,12 @@ mod tests {
     #[test]
     fn the_core_group_has_no_name() {
         let roles = cluster_roles();
-        let view = roles.iter().find(|role| role["metadata"]["name"] == "view").unwrap();
+        let view = roles.iter().find(|role| role["metadata"]["name"] == "system:aggregate-to-view").unwrap();
         assert_eq!(view["rules"][0]["apiGroups"][0], "");
+        let selected = &aggregated_roles()[2]["aggregationRule"]["clusterRoleSelectors"][0]["matchLabels"];
+        assert_eq!(
+            view["metadata"]["labels"].get(format!("{AGGREGATE}view")),
+            selected.get(format!("{AGGREGATE}view"))
+        );
     }
 }

@@ -186,6 +186,20 @@ fn operation<'a>(kind: &'a Kind, verb: &str) -> Operation<'a> {
 /// The operation of a verb on a subresource: that of the object, with the subresource's own body.
 fn below<'a>(kind: &'a Kind, subresource: &'a Subresource, verb: &str) -> Operation<'a> {
     let plain = operation(kind, verb);
+    if subresource.is_connection() {
+        let (method, part) = (capitalized(plain.method), capitalized(subresource.name));
+        return Operation {
+            body_kind: (kind.group, kind.version, subresource.kind),
+            action: "connect",
+            id: id(kind, "connect", &method, kind.is_namespaced(), &part),
+            description: format!("Connects to the {} of an object of the kind {}.", subresource.name, kind.kind),
+            parameters: Vec::new(),
+            body: None,
+            answer: None,
+            code: "200",
+            ..plain
+        };
+    }
     let is_own = subresource.version.is_empty();
     let body_kind = if is_own { plain.body_kind } else { (subresource.group, subresource.version, subresource.kind) };
     // A log is text.

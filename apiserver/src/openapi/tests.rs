@@ -42,8 +42,10 @@ fn every_reference_leads_to_a_definition_with_a_description() {
     let v2 = v2_document(&catalog);
     check_references(&v2, "#/definitions/", &v2["definitions"]);
     for (name, definition) in v2["definitions"].as_object().unwrap() {
-        // Raw extensions and durations are described by nobody upstream either.
-        if !name.ends_with("RawExtension") && !name.ends_with("Duration") {
+        // Raw extensions and durations are described by nobody upstream either, and what is gone there no longer is.
+        let described =
+            !name.ends_with("RawExtension") && !name.ends_with("Duration") && !name.contains(".extensions.");
+        if described {
             assert!(definition.get("description").is_some(), "{name} has no description");
         }
     }

@@ -59,6 +59,10 @@ async fn a_namespace_waits_for_its_finalizer_and_takes_nothing_new() {
     assert_eq!(terminating["status"]["phase"], "Terminating");
     let refused = api.post("/api/v1/namespaces/ns/configmaps", &config_map("late", "1")).await.expect(403);
     assert_eq!(refused["details"]["causes"][0]["reason"], "NamespaceTerminating");
+    let mut odd = terminating.clone();
+    odd["spec"]["finalizers"] = json!(["odd"]);
+    let message = api.put("/api/v1/namespaces/ns/finalize", &odd).await.refusal(422);
+    assert!(message.contains("spec.finalizers[0]: Invalid value: \"odd\""), "{message}");
     let mut released = terminating.clone();
     released["spec"]["finalizers"] = json!([]);
     api.put("/api/v1/namespaces/ns/finalize", &released).await.expect(200);

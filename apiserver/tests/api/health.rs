@@ -57,6 +57,9 @@ async fn metrics_have_the_names_that_dashboards_ask_for() {
         ("apiserver_request_duration_seconds_bucket", &["verb=\"LIST\"", "scope=\"cluster\"", "le=\"0.05\""]),
         ("apiserver_longrunning_requests", &["verb=\"WATCH\"", "component=\"apiserver\""]),
         ("apiserver_current_inflight_requests", &["request_kind=\"readOnly\""]),
+        ("process_resident_memory_bytes", &[]),
+        ("process_start_time_seconds", &[]),
+        ("kubernetes_build_info", &["git_version=\"v1.37.0+kontiki."]),
         ("apiserver_storage_objects", &["resource=\"clusterroles.rbac.authorization.k8s.io\""]),
     ] {
         let found = text.lines().any(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));

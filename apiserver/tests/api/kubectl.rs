@@ -154,6 +154,31 @@ async fn kubectl_tells_its_usual_story() {
     cluster.shutdown.cancel();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_knows_the_kinds_of_the_cluster() {
+    let cluster = Cluster::start().await;
+    let mut request = crate::cluster_kinds::signing_request("team", "example.com/client");
+    request["apiVersion"] = "certificates.k8s.io/v1".into();
+    request["kind"] = "CertificateSigningRequest".into();
+    cluster.run(&request.to_string(), "create -f -").await.unwrap();
+    assert!(cluster.ok("get csr").await.contains("Pending"));
+    cluster.ok("certificate approve one").await;
+    assert!(cluster.ok("get csr one").await.contains("Approved"));
+    let denied = cluster.run("", "certificate deny one").await.unwrap_err();
+    assert!(denied.contains("is already Approved"), "{denied}");
+
+    cluster.ok("create ingress web --rule=example.com/*=web:80 --class=nginx").await;
+    let ingress = cluster.ok("get ing web").await;
+    assert!(ingress.contains("nginx") && ingress.contains("example.com"), "{ingress}");
+    cluster.ok("create priorityclass high --value=1000 --description=high").await;
+    assert!(cluster.ok("get pc high").await.contains("PreemptLowerPriority"));
+    assert!(cluster.ok("describe ingress web").await.contains("example.com"));
+    assert!(cluster.ok("explain ingress.spec.ingressClassName").await.contains("IngressClass"));
+    assert!(cluster.ok("explain resourceclaim.spec.devices.requests").await.contains("exactly"));
+    assert!(cluster.ok("get apiservices v1.networking.k8s.io").await.contains("Local"));
+    cluster.shutdown.cancel();
+}
+
 /// The kubectl of the path, and others beside it.
 fn kubectls() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap();

@@ -61,7 +61,7 @@ pub static KIND: Kind = Kind {
     short_names: &["csr"],
     scope: Scope::Cluster,
     subresources: &[part("approval"), part("status")],
-    parts: &[Part { name: "approval", prepare: prepare_for_approval, check: check_approval }],
+    parts: &[Part { name: "approval", prepare: prepare_for_approval, check: conditions::check_kept }],
     ty: &types::CERTIFICATES_V1_CERTIFICATE_SIGNING_REQUEST,
     selectable: &FIELDS,
     field_paths: &field_paths(&FIELDS),
@@ -107,11 +107,6 @@ fn prepare_for_approval(new: &mut Object, old: &Object) {
         Some(given) => new.set("status.conditions", given),
         None => drop(new.body.remove("status.conditions")),
     }
-}
-
-/// Everything wrong with a write to `approval`, besides the object itself.
-fn check_approval(new: &Object, old: &Object, errors: &mut Errors) {
-    conditions::check_kept(new, old, errors);
 }
 
 fn check(request: &Object, errors: &mut Errors) {

@@ -26,6 +26,7 @@ pub static KIND: Kind = Kind {
     ty: &types::CORE_V1_LIMIT_RANGE,
     columns: &[name_column(), column("Created At", "When the server created the object, by the server's clock.")],
     row,
+    create_on_update: true,
     defaults,
     check,
     ..Kind::BASE

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::kind::{
-    Kind, READ_AND_CHANGE, Scope, SelectableField, Subresource, VERBS_WITHOUT_DELETECOLLECTION, field_paths,
+    Kind, Part, READ_AND_CHANGE, Scope, SelectableField, Subresource, VERBS_WITHOUT_DELETECOLLECTION, field_paths,
 };
 use crate::meta::check_finalizer;
 use crate::names;
@@ -30,6 +30,7 @@ pub static KIND: Kind = Kind {
         Subresource { name: "finalize", group: "", version: "", kind: "Namespace", verbs: &["update"] },
         Subresource { name: "status", group: "", version: "", kind: "Namespace", verbs: READ_AND_CHANGE },
     ],
+    parts: &[Part { name: "finalize", prepare: prepare_for_finalize, check: |_, _, _| {} }],
     ty: &types::CORE_V1_NAMESPACE,
     selectable: &FIELDS,
     field_paths: &field_paths(&FIELDS),
@@ -64,6 +65,12 @@ fn on_create(namespace: &mut Object) {
     if !finalizers.iter().any(|finalizer| finalizer.as_str() == Some("kubernetes")) {
         finalizers.push("kubernetes".into());
     }
+}
+
+/// What is written to `finalize` is no word on how the namespace is.
+fn prepare_for_finalize(new: &mut Object, old: &Object) {
+    defaults(&mut new.body);
+    crate::kind::copy_field(&mut new.body, &old.body, "status");
 }
 
 /// Only `finalize` changes the finalizers of a namespace.

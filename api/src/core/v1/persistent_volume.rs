@@ -30,6 +30,7 @@ pub static KIND: Kind = Kind {
         verbs: READ_AND_CHANGE,
     }],
     ty: &types::CORE_V1_PERSISTENT_VOLUME,
+    returns_deleted: true,
     columns: &[
         name_column(),
         column("Capacity", "How much it holds."),

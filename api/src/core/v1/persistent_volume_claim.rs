@@ -40,6 +40,7 @@ pub static KIND: Kind = Kind {
         verbs: READ_AND_CHANGE,
     }],
     ty: &types::CORE_V1_PERSISTENT_VOLUME_CLAIM,
+    returns_deleted: true,
     columns: &[
         name_column(),
         column("Status", "Whether a volume is bound to the claim."),

@@ -18,6 +18,7 @@ pub static KIND: Kind = Kind {
     singular: "podtemplate",
     kind: "PodTemplate",
     ty: &types::CORE_V1_POD_TEMPLATE,
+    returns_deleted: true,
     columns: &[
         name_column(),
         column("Containers", "Names of the containers in the template."),

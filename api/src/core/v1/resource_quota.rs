@@ -30,6 +30,7 @@ pub static KIND: Kind = Kind {
         verbs: READ_AND_CHANGE,
     }],
     ty: &types::CORE_V1_RESOURCE_QUOTA,
+    returns_deleted: true,
     columns: &[
         name_column(),
         age_column(),

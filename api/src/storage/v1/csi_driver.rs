@@ -22,6 +22,7 @@ pub static KIND: Kind = Kind {
     kind: "CSIDriver",
     scope: Scope::Cluster,
     ty: &types::STORAGE_V1_CSI_DRIVER,
+    returns_deleted: true,
     columns: &[
         name_column(),
         boolean("AttachRequired", "Whether a volume is attached to a node before it is mounted."),

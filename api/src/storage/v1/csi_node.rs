@@ -21,6 +21,7 @@ pub static KIND: Kind = Kind {
     kind: "CSINode",
     scope: Scope::Cluster,
     ty: &types::STORAGE_V1_CSI_NODE,
+    returns_deleted: true,
     columns: &[name_column(), integer("Drivers", "How many drivers run on the node."), age_column()],
     row,
     unconditional_update: false,

@@ -26,6 +26,7 @@ pub static KIND: Kind = Kind {
     short_names: &["sc"],
     scope: Scope::Cluster,
     ty: &types::STORAGE_V1_STORAGE_CLASS,
+    returns_deleted: true,
     columns: &[
         name_column(),
         column("Provisioner", "Who makes the volumes."),

@@ -29,6 +29,7 @@ pub static KIND: Kind = Kind {
         verbs: READ_AND_CHANGE,
     }],
     ty: &types::STORAGE_V1_VOLUME_ATTACHMENT,
+    returns_deleted: true,
     columns: &[
         name_column(),
         Column { format: "name", ..column("Attacher", "The driver that attaches the volume.") },

@@ -20,6 +20,7 @@ pub static KIND: Kind = Kind {
     short_names: &["vac"],
     scope: Scope::Cluster,
     ty: &types::STORAGE_V1_VOLUME_ATTRIBUTES_CLASS,
+    returns_deleted: true,
     columns: &[name_column(), column("DriverName", "The driver that knows the attributes."), age_column()],
     row,
     check,

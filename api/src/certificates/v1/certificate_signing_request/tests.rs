@@ -69,7 +69,7 @@ fn approval_decides_once_and_touches_nothing_else() {
     let old = with_conditions("[]");
     let mut new = with_conditions("[{type: Approved, status: 'True'}]");
     new.set("status.certificate", "QQ==");
-    prepare_for_approval(&mut new, &old);
+    KIND.prepare_for_part_update("approval", &mut new, &old);
     assert_eq!((new.str_at("status.certificate"), new.str_at("status.conditions.0.type")), ("", "Approved"));
     assert!(KIND.validate_part_update("approval", &new, &old).is_empty());
     let both = with_conditions("[{type: Approved, status: 'True'}, {type: Denied, status: 'False'}]");
