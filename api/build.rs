@@ -107,7 +107,7 @@ fn read_package(schema: &Path, package: &str, types: &mut Types) -> Result<(), S
 
 /// `[]Container` in package `core/v1` -> `[]core/v1.Container`; scalar kinds stay as they are.
 fn qualify(package: &str, kind: &str) -> String {
-    for prefix in ["[]", "map "] {
+    for prefix in ["[]", "map ", "orBool ", "orList "] {
         if let Some(rest) = kind.strip_prefix(prefix) {
             return format!("{prefix}{}", qualify(package, rest));
         }
@@ -135,7 +135,7 @@ fn scalar(kind: &str) -> Option<&'static str> {
 }
 
 fn element(kind: &str) -> &str {
-    match kind.strip_prefix("[]").or_else(|| kind.strip_prefix("map ")) {
+    match ["[]", "map ", "orBool ", "orList "].iter().find_map(|prefix| kind.strip_prefix(prefix)) {
         Some(inner) => element(inner),
         None => kind,
     }
@@ -181,6 +181,11 @@ fn kind_expression(kind: &str, types: &Types) -> Result<String, String> {
     }
     if let Some(inner) = kind.strip_prefix("map ") {
         return Ok(format!("FieldKind::Map(&{})", kind_expression(inner, types)?));
+    }
+    for (prefix, name) in [("orBool ", "OrBool"), ("orList ", "OrList")] {
+        if let Some(inner) = kind.strip_prefix(prefix).filter(|inner| types.contains_key(*inner)) {
+            return Ok(format!("FieldKind::{name}(&{})", constant(inner)));
+        }
     }
     match scalar(kind) {
         Some(name) => Ok(format!("FieldKind::{name}")),

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 
 use crate::Struct;
+use crate::custom::Custom;
 use crate::meta;
 use crate::names;
 use crate::object::Object;
@@ -46,6 +47,8 @@ pub enum Generation {
     Content,
     /// A change of anything but metadata and status.
     Body,
+    /// A change of anything but metadata, and but the status where that is written apart.
+    Custom,
 }
 
 /// A subresource, as discovery lists it.
@@ -62,6 +65,16 @@ pub struct Subresource {
     /// What can be done with it, sorted.
     pub verbs: &'static [&'static str],
 }
+
+impl Subresource {
+    /// True for what is no object but a way to something else: `exec`, `attach`, `portforward`, `proxy`.
+    pub fn is_connection(&self) -> bool {
+        matches!(self.name, "attach" | "exec" | "portforward" | "proxy")
+    }
+}
+
+/// The verbs of a `proxy` subresource.
+pub const PROXY_VERBS: &[&str] = &["create", "delete", "get", "patch", "update"];
 
 /// A subresource that has the form of the object and rules of its own.
 #[derive(Debug)]
@@ -189,6 +202,10 @@ pub struct Kind {
     pub on_delete: fn(&mut Object),
     /// Whether something other than metadata.finalizers still holds an object whose deletion has begun.
     pub held: fn(&Object) -> bool,
+    /// What to tell the client of an object that is accepted.
+    pub warnings: fn(&Object) -> Vec<String>,
+    /// What a kind has that was defined at run time: a schema in place of the hooks.
+    pub custom: Option<&'static Custom>,
 }
 
 impl std::fmt::Debug for Kind {
@@ -246,6 +263,8 @@ impl Kind {
         undeletable: |_| None,
         on_delete: |_| {},
         held: |_| false,
+        warnings: |_| Vec::new(),
+        custom: None,
     };
 
     /// A question that is answered and forgotten; override names, type and rules.
@@ -309,7 +328,12 @@ impl Kind {
 
     /// The kind of a list of objects.
     pub fn list_kind(&self) -> String {
-        format!("{}List", self.kind)
+        self.custom.map_or_else(|| format!("{}List", self.kind), |custom| custom.list_kind().to_owned())
+    }
+
+    /// Whether what is served is what is stored, byte for byte but for the resourceVersion.
+    pub const fn served_as_stored(&self) -> bool {
+        self.stored_as.is_none() && self.custom.is_none()
     }
 
     /// Whether objects live in namespaces.
@@ -362,6 +386,9 @@ impl Kind {
     pub fn default(&self, object: &mut Object) {
         self.canonical_quantities(object);
         (self.defaults)(&mut object.body);
+        if let Some(custom) = self.custom {
+            custom.default(&mut object.body);
+        }
     }
 
     /// A quantity that cannot be read stays as it is; [`Kind::validate`] or the decoder reports it.
@@ -430,6 +457,14 @@ impl Kind {
             Generation::SpecOrAnnotations => {
                 new.at("spec") != old.at("spec") || new.at("metadata.annotations") != old.at("metadata.annotations")
             }
+            Generation::Custom => {
+                let apart = |name: &str| name == "metadata" || name == "status" && self.has_status();
+                let mut fields = self.ty.fields.iter().enumerate().filter(|(_, field)| !apart(field.name));
+                fields.any(|(index, _)| {
+                    let index = u16::try_from(index).unwrap_or(u16::MAX);
+                    new.body.by_index(index) != old.body.by_index(index)
+                })
+            }
             Generation::Content => {
                 let fields = self.ty.fields.iter().filter(|field| field.name != "metadata");
                 new.labels() != old.labels()
@@ -450,6 +485,9 @@ impl Kind {
         }
         (self.check)(object, &mut errors);
         (self.check_create)(object, &mut errors);
+        if let Some(custom) = self.custom {
+            custom.check(object, None, &mut errors);
+        }
         errors
     }
 
@@ -459,6 +497,9 @@ impl Kind {
         meta::check_update(self, new, old, &mut errors);
         (self.check)(new, &mut errors);
         (self.check_update)(new, old, &mut errors);
+        if let Some(custom) = self.custom {
+            custom.check(new, Some(old), &mut errors);
+        }
         errors
     }
 
@@ -467,6 +508,9 @@ impl Kind {
         let mut errors = Errors::new();
         meta::check_update(self, new, old, &mut errors);
         (self.check_status_update)(new, old, &mut errors);
+        if let Some(custom) = self.custom {
+            custom.check(new, Some(old), &mut errors);
+        }
         errors
     }
 
@@ -488,7 +532,7 @@ impl Kind {
 
     /// The Table row of an object.
     pub fn table_row(&self, object: &Object, now: Timestamp) -> Row {
-        let row = (self.row)(object, now);
+        let row = self.custom.map_or_else(|| (self.row)(object, now), |custom| custom.row(object, now));
         debug_assert_eq!(row.cells.len(), self.columns.len(), "{self:?}: one cell for each column");
         row
     }
@@ -496,9 +540,11 @@ impl Kind {
 
 /// Makes `name` in `new` what it is in `old`.
 pub(crate) fn copy_field(new: &mut Struct, old: &Struct, name: &str) {
+    // By index: the fields of custom resources may have dots in their names.
+    let Some((index, _)) = new.ty().field(name) else { return };
     match old.get(name) {
-        Some(node) => new.set(name, node.clone()),
-        None => drop(new.remove(name)),
+        Some(node) => new.put(index, node.clone()),
+        None => drop(new.take(index)),
     }
 }
 

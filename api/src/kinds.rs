@@ -2,9 +2,9 @@
 
 use crate::kind::Kind;
 use crate::{
-    admissionregistration, apiregistration, apps, authentication, authorization, autoscaling, batch, certificates,
-    coordination, core, discovery, events, extensions, flowcontrol, networking, node_group, policy, rbac, resource,
-    scheduling, storage, storagemigration,
+    admissionregistration, apiextensions, apiregistration, apps, authentication, authorization, autoscaling, batch,
+    certificates, coordination, core, discovery, events, extensions, flowcontrol, networking, node_group, policy, rbac,
+    resource, scheduling, storage, storagemigration,
 };
 
 /// All kinds, sorted by group, version and plural.
@@ -32,6 +32,7 @@ pub static KINDS: &[&Kind] = &[
     &admissionregistration::v1::validating_admission_policy::KIND,
     &admissionregistration::v1::validating_admission_policy_binding::KIND,
     &admissionregistration::v1::validating_webhook_configuration::KIND,
+    &apiextensions::v1::custom_resource_definition::KIND,
     &apiregistration::v1::api_service::KIND,
     &apps::v1::controller_revision::KIND,
     &apps::v1::daemon_set::KIND,
@@ -63,6 +64,7 @@ pub static KINDS: &[&Kind] = &[
     &events::v1::event::KIND,
     &extensions::v1beta1::daemon_set::KIND,
     &extensions::v1beta1::deployment::KIND,
+    &extensions::v1beta1::ingress::KIND,
     &extensions::v1beta1::replica_set::KIND,
     &flowcontrol::v1::flow_schema::KIND,
     &flowcontrol::v1::priority_level_configuration::KIND,

@@ -2,9 +2,10 @@
 //!
 //! Reading order: [`schema`] (what types exist), [`node`] (a value of such a type), [`object`] (a node with its
 //! envelope), [`json`] / [`protobuf`] / [`yaml`] (how it travels), [`stored`] (how it rests), [`patch`] (how it changes),
-//! [`kind`] (what is special about a kind). Everything is synchronous and does no I/O.
+//! [`kind`] (what is special about a kind), [`custom`] (kinds that users define). Everything is synchronous and does no I/O.
 
 pub mod admissionregistration;
+pub mod apiextensions;
 pub mod apiregistration;
 pub mod apps;
 pub mod authentication;
@@ -15,12 +16,14 @@ pub mod certificates;
 pub mod coordination;
 pub mod core;
 pub mod cron;
+pub mod custom;
 pub mod discovery;
 pub mod events;
 pub mod extensions;
 pub mod flowcontrol;
 pub mod int_or_string;
 pub mod json;
+pub mod json_path;
 pub mod kind;
 pub mod managed_fields;
 pub mod names;
@@ -41,6 +44,7 @@ pub mod status;
 pub mod storage;
 pub mod storagemigration;
 pub mod stored;
+pub mod structural;
 pub mod table;
 pub mod time;
 pub mod validation;

@@ -15,6 +15,7 @@ mod apply;
 mod compare;
 mod field_set;
 mod merge;
+mod open;
 mod path_element;
 mod update;
 

@@ -1,5 +1,6 @@
 //! The rules of `metadata`, alike for all kinds.
 
+use crate::apiextensions::v1::custom_resource_definition::CLEANUP_FINALIZER;
 use crate::kind::Kind;
 use crate::names;
 use crate::node::{Map, Node, Struct};
@@ -107,7 +108,7 @@ pub(crate) fn check_finalizer(finalizer: &str, path: &Path<'_>, errors: &mut Err
     let problems = names::qualified_name(finalizer);
     if problems.is_empty()
         && !finalizer.contains('/')
-        && !matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion")
+        && !matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion" | CLEANUP_FINALIZER)
     {
         errors.invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified");
     }

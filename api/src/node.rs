@@ -110,6 +110,11 @@ impl Struct {
         self.by_index(self.ty.field(name)?.0)
     }
 
+    /// The field's value, also of one that the type has no field for but a place.
+    pub fn member(&self, name: &str) -> Option<&Node> {
+        self.get(name).or_else(|| self.by_index(self.ty.rest()?)?.as_map()?.get(name))
+    }
+
     /// The field's value, to be changed.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
         let index = self.ty.field(name)?.0;
@@ -176,6 +181,8 @@ impl Node {
             FieldKind::Int32 | FieldKind::Int64 | FieldKind::IntOrString => Self::Int(0),
             FieldKind::Float => Self::Float(0.0),
             FieldKind::Raw | FieldKind::FieldsV1 => Self::Null,
+            FieldKind::OrBool(ty) | FieldKind::OrList(ty) => Self::Struct(Struct::new(ty)),
+            FieldKind::Open(_) => Self::Map(Map::default()),
             FieldKind::Struct(ty) => Self::Struct(Struct::new(ty)),
             FieldKind::List(_) => Self::List(vec![]),
             FieldKind::Map(_) => Self::Map(Map::default()),
@@ -215,7 +222,12 @@ impl Node {
             )
             | (FieldKind::List(_), Self::List(_))
             | (FieldKind::Map(_), Self::Map(_)) => true,
-            (FieldKind::Struct(ty), Self::Struct(value)) => value.ty == *ty,
+            (FieldKind::OrBool(_), Self::Bool(_)) | (FieldKind::OrList(_), Self::List(_)) | (FieldKind::Open(_), _) => {
+                true
+            }
+            (FieldKind::Struct(ty) | FieldKind::OrBool(ty) | FieldKind::OrList(ty), Self::Struct(value)) => {
+                value.ty == *ty
+            }
             _ => false,
         }
     }

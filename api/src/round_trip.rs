@@ -54,7 +54,11 @@ fn node(kind: &FieldKind, entropy: &mut Entropy<'_>, depth: usize) -> Option<Nod
         FieldKind::Raw | FieldKind::FieldsV1 => {
             Node::Raw(format!(r#"{{"f:a":{{"f:b{}":{{}}}}}}"#, entropy.byte()).into())
         }
-        FieldKind::Struct(ty) => structure(ty, entropy, depth + 1).into(),
+        FieldKind::OrBool(_) if entropy.byte() > 127 => true.into(),
+        FieldKind::Open(_) => return None,
+        FieldKind::Struct(ty) | FieldKind::OrBool(ty) | FieldKind::OrList(ty) => {
+            structure(ty, entropy, depth + 1).into()
+        }
         FieldKind::List(kind) => {
             let items: Vec<Node> = (0..=entropy.byte() % 3).filter_map(|_| node(kind, entropy, depth + 1)).collect();
             Node::List(items)

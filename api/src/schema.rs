@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::structural::Property;
+
 /// The generated tables, one `static` per type, named after package and type: `CORE_V1_POD_SPEC`.
 pub mod types {
     use super::{FieldDef, FieldKind, PatchStrategy, Topology, TypeDef, Wire};
@@ -92,6 +94,13 @@ pub enum FieldKind {
     List(&'static FieldKind),
     /// A map by text.
     Map(&'static FieldKind),
+    /// A struct or a truth value: how OpenAPI says what further properties an object may have.
+    OrBool(Type),
+    /// A struct or a list of them: how OpenAPI describes the elements of a list.
+    OrList(Type),
+    /// Whatever a schema allows that is known only at run time: a property of a custom resource. Such values are
+    /// plain JSON (maps, lists, scalars) and tell for themselves what they are.
+    Open(&'static Property),
 }
 
 /// How field ownership looks at a composite value.
@@ -167,6 +176,12 @@ impl TypeDef {
         Some((index, &self.fields[usize::from(index)]))
     }
 
+    /// The index of the field that holds what no other field is for. Only custom resources have one.
+    pub fn rest(&self) -> Option<u16> {
+        let last = self.fields.len().checked_sub(1)?;
+        if self.fields[last].is_rest() { u16::try_from(last).ok() } else { None }
+    }
+
     /// The type's name as Go prints it: `v1.PodSpec`.
     pub fn go_name(&self) -> String {
         let version = self.package.rsplit('/').next().unwrap_or(self.package);
@@ -189,9 +204,15 @@ impl fmt::Debug for TypeDef {
 }
 
 impl FieldDef {
+    /// Whether this is no field of its own, but the place for those that the type does not name.
+    pub fn is_rest(&self) -> bool {
+        self.name.is_empty()
+    }
+
     /// Whether ownership sees the field as one value, never descending into it.
     pub fn is_atomic(&self) -> bool {
         match (&self.topology, &self.kind) {
+            (_, FieldKind::OrBool(_) | FieldKind::OrList(_)) => true,
             (Topology::Atomic, _) | (Topology::Natural, FieldKind::List(_)) => true,
             (_, FieldKind::Struct(ty)) => ty.atomic,
             _ => false,
@@ -219,6 +240,9 @@ impl FieldKind {
             Self::Struct(ty) => ty.go_name(),
             Self::List(element) => format!("[]{}", element.go_name()),
             Self::Map(value) => format!("map[string]{}", value.go_name()),
+            Self::OrBool(ty) => format!("{}OrBool", ty.go_name()),
+            Self::OrList(ty) => format!("{}OrArray", ty.go_name()),
+            Self::Open(_) => "interface {}".into(),
         }
     }
 }

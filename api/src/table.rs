@@ -66,6 +66,10 @@ pub enum Cell {
     Int(i64),
     /// A truth value.
     Bool(bool),
+    /// A number that is no integer.
+    Number(f64),
+    /// Nothing.
+    Null,
 }
 
 impl fmt::Display for Cell {
@@ -74,6 +78,8 @@ impl fmt::Display for Cell {
             Self::Str(text) => f.write_str(text),
             Self::Int(number) => write!(f, "{number}"),
             Self::Bool(value) => write!(f, "{value}"),
+            Self::Number(value) => write!(f, "{value}"),
+            Self::Null => Ok(()),
         }
     }
 }

@@ -30,7 +30,7 @@ impl Wishes {
         let audit_id = audit_id.or_else(|| HeaderValue::from_str(&random::uuid()).ok());
         Self {
             audit_id: audit_id.unwrap_or(HeaderValue::from_static("")),
-            encoding: Encoding::choose(&parts.headers, parts.uri.query().unwrap_or_default(), false),
+            encoding: Encoding::choose(&parts.headers, parts.uri.query().unwrap_or_default(), false, true),
         }
     }
 

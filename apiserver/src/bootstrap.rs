@@ -22,7 +22,7 @@ mod defaults;
 mod flow_control;
 mod masters;
 mod policy;
-mod writer;
+pub(crate) mod writer;
 
 use writer::Writer;
 
@@ -49,7 +49,11 @@ async fn act(server: Arc<Server>) {
             while !ensure(&writer, &server).await {
                 tokio::time::sleep(RETRY).await;
             }
-            tokio::join!(masters::keep_endpoints(&writer, &server), keeper::run(&server, fence));
+            tokio::join!(
+                masters::keep_endpoints(&writer, &server),
+                make_defaults(&writer, &server),
+                keeper::run(&server, fence),
+            );
         };
         tokio::select! {
             () = server.shutdown.cancelled() => return,
@@ -72,11 +76,19 @@ async fn ensure(writer: &Writer, server: &Server) -> bool {
     objects.extend(service(server));
     objects.push(policy::authentication_reader());
     objects.extend(client_authority(server));
-    let mut defaults = defaults::objects(server);
-    defaults.extend(policy::aggregated_roles());
-    let created = join_all(defaults.into_iter().map(|object| writer.create(object)));
-    let (written, created) = tokio::join!(all(writer, objects), created);
-    written && created.into_iter().all(|created| created)
+    all(writer, objects).await
+}
+
+/// Makes what else a cluster begins with. Its users may change it, so that it may not hold up what must be.
+async fn make_defaults(writer: &Writer, server: &Server) {
+    loop {
+        let objects = defaults::objects(server).into_iter().chain(policy::aggregated_roles());
+        let created = join_all(objects.map(|object| writer.create(object))).await;
+        if created.into_iter().all(|created| created) {
+            return;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// Writes all at once, so that they share the store's batches.

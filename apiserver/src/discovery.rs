@@ -1,12 +1,11 @@
 //! Which groups, versions and resources there are: one document an API path, or all in two aggregated ones.
 //!
-//! Everything is made from [`kind::KINDS`] once and kept. Clients that ask for the aggregated form get it with an entity tag;
+//! Everything is made from a [`Catalog`] once and kept with it. Clients that ask for the aggregated form get it with an entity tag;
 //! anyone else gets the plain form in JSON, whatever else they accept: clients fall back to JSON here.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use api::kind::{self, Kind, Scope};
+use api::kind::{Kind, Scope};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
+use crate::catalog::Catalog;
 use crate::health;
 use crate::request_info::RequestInfo;
 
@@ -26,7 +26,8 @@ const AGGREGATED_VERSIONS: [(&str, &str); 2] = [
 /// Besides those of [`crate::health`].
 const OTHER_PATHS: [&str; 6] = ["/api", "/apis", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"];
 
-/// A document that never changes while the process lives.
+/// A document that never changes.
+#[derive(Clone)]
 pub(crate) struct Document {
     pub(crate) body: Bytes,
     /// In quotes, as the header has it.
@@ -70,60 +71,66 @@ pub(crate) fn hash(bytes: &[u8]) -> String {
     })
 }
 
-struct Documents {
+/// All documents of a catalog.
+pub(crate) struct Documents {
     /// By path, without a slash at the end.
     plain: BTreeMap<String, Document>,
     /// By path and version.
     aggregated: BTreeMap<(&'static str, &'static str), Document>,
 }
 
-static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
-    let mut plain: BTreeMap<String, Value> = BTreeMap::new();
-    plain.insert(
-        "/api".to_owned(),
-        json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] }),
-    );
-    let groups: Vec<Value> = named_groups().map(|(group, versions)| group_value(group, versions)).collect();
-    plain.insert("/apis".to_owned(), json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }));
-    for (group, versions) in kind::groups() {
-        if !group.is_empty() {
-            let mut value = group_value(group, &versions);
-            value["kind"] = "APIGroup".into();
-            value["apiVersion"] = "v1".into();
-            plain.insert(format!("/apis/{group}"), value);
+impl Documents {
+    fn new(catalog: &Catalog) -> Self {
+        let mut plain: BTreeMap<String, Value> = BTreeMap::new();
+        plain.insert(
+            "/api".to_owned(),
+            json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] }),
+        );
+        let named = catalog.groups().iter().filter(|(group, _)| !group.is_empty());
+        let groups: Vec<Value> = named.map(|(group, versions)| group_value(group, versions)).collect();
+        plain.insert("/apis".to_owned(), json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }));
+        for (group, versions) in catalog.groups() {
+            if !group.is_empty() {
+                let mut value = group_value(group, versions);
+                value["kind"] = "APIGroup".into();
+                value["apiVersion"] = "v1".into();
+                plain.insert(format!("/apis/{group}"), value);
+            }
+            for version in versions {
+                let kinds = catalog.in_version(group, version);
+                plain.insert(version_path(group, version), resource_list(group, version, &kinds));
+            }
         }
-        for version in versions {
-            plain.insert(version_path(group, version), resource_list(group, version));
+        let mut paths: Vec<&str> = plain.keys().map(String::as_str).chain(OTHER_PATHS).chain(health::PATHS).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        let root = json!({ "paths": paths });
+        plain.insert(String::new(), root);
+        let plain = plain.into_iter().map(|(path, value)| (path, Document::new(value.to_string()))).collect();
+        let mut aggregated = BTreeMap::new();
+        for (version, _) in AGGREGATED_VERSIONS {
+            for path in ["/api", "/apis"] {
+                aggregated.insert((path, version), Document::new(aggregate(catalog, path, version).to_string()));
+            }
         }
+        Self { plain, aggregated }
     }
-    let mut paths: Vec<&str> = plain.keys().map(String::as_str).chain(OTHER_PATHS).chain(health::PATHS).collect();
-    paths.sort_unstable();
-    paths.dedup();
-    let root = json!({ "paths": paths });
-    plain.insert(String::new(), root);
-    let plain = plain.into_iter().map(|(path, value)| (path, Document::new(value.to_string()))).collect();
-    let mut aggregated = BTreeMap::new();
-    for (version, _) in AGGREGATED_VERSIONS {
-        for path in ["/api", "/apis"] {
-            aggregated.insert((path, version), Document::new(aggregate(path, version).to_string()));
-        }
-    }
-    Documents { plain, aggregated }
-});
+}
 
 /// Answers the root and everything below `/api` and `/apis` that is no resource; nothing for any other path.
-pub(crate) fn path(info: &RequestInfo, parts: &Parts) -> Option<Response> {
+pub(crate) fn path(catalog: &Catalog, info: &RequestInfo, parts: &Parts) -> Option<Response> {
     let path = info.path.trim_end_matches('/');
+    let documents = catalog.discovery.get_or_init(|| Documents::new(catalog));
     for accepted in accepted(&parts.headers) {
         for (version, content_type) in AGGREGATED_VERSIONS {
             if accepted == content_type
-                && let Some(document) = DOCUMENTS.aggregated.get(&(path, version))
+                && let Some(document) = documents.aggregated.get(&(path, version))
             {
                 return Some(document.answer(content_type, &parts.headers));
             }
         }
     }
-    let document = DOCUMENTS.plain.get(path)?;
+    let document = documents.plain.get(path)?;
     Some(document.answer("application/json", &parts.headers))
 }
 
@@ -146,20 +153,15 @@ fn group_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
-fn named_groups() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-    static GROUPS: LazyLock<Vec<(&str, Vec<&str>)>> = LazyLock::new(kind::groups);
-    GROUPS.iter().filter(|(group, _)| !group.is_empty()).map(|(group, versions)| (*group, versions.as_slice()))
-}
-
 fn group_value(group: &str, versions: &[&str]) -> Value {
     let version = |version: &&str| json!({ "groupVersion": group_version(group, version), "version": version });
     let versions: Vec<Value> = versions.iter().map(version).collect();
     json!({ "name": group, "preferredVersion": versions.first(), "versions": versions })
 }
 
-fn resource_list(group: &str, version: &str) -> Value {
+fn resource_list(group: &str, version: &str, kinds: &[&Kind]) -> Value {
     let mut resources: Vec<Value> = Vec::new();
-    for kind in kind::in_version(group, version) {
+    for kind in kinds {
         let mut resource = json!({
             "name": kind.plural,
             "singularName": kind.singular,
@@ -203,8 +205,8 @@ fn add_names(resource: &mut Value, kind: &Kind) {
     }
 }
 
-fn aggregate(path: &str, api_version: &str) -> Value {
-    let groups = kind::groups().into_iter().filter(|(group, _)| group.is_empty() == (path == "/api"));
+fn aggregate(catalog: &Catalog, path: &str, api_version: &str) -> Value {
+    let groups = catalog.groups().iter().filter(|(group, _)| group.is_empty() == (path == "/api"));
     let items: Vec<Value> = groups
         .map(|(group, versions)| {
             let metadata = if group.is_empty() {
@@ -212,7 +214,10 @@ fn aggregate(path: &str, api_version: &str) -> Value {
             } else {
                 json!({ "name": group, "creationTimestamp": null })
             };
-            let versions: Vec<Value> = versions.iter().map(|version| aggregate_version(group, version)).collect();
+            let versions: Vec<Value> = versions
+                .iter()
+                .map(|version| aggregate_version(group, version, &catalog.in_version(group, version)))
+                .collect();
             json!({ "metadata": metadata, "versions": versions })
         })
         .collect();
@@ -224,7 +229,7 @@ fn aggregate(path: &str, api_version: &str) -> Value {
     })
 }
 
-fn aggregate_version(group: &str, version: &str) -> Value {
+fn aggregate_version(group: &str, version: &str, kinds: &[&Kind]) -> Value {
     let resource = |kind: &&Kind| {
         let scope = if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" };
         let mut value = json!({
@@ -255,7 +260,7 @@ fn aggregate_version(group: &str, version: &str) -> Value {
         }
         value
     };
-    let resources: Vec<Value> = kind::in_version(group, version).iter().map(resource).collect();
+    let resources: Vec<Value> = kinds.iter().map(resource).collect();
     json!({ "version": version, "resources": resources, "freshness": "Current" })
 }
 
@@ -270,7 +275,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        path(&RequestInfo::new(&Method::GET, &parts.uri), &parts)
+        path(&Catalog::default(), &RequestInfo::new(&Method::GET, &parts.uri), &parts)
     }
 
     fn content_type(response: &Response) -> &str {
@@ -279,7 +284,7 @@ mod tests {
 
     #[test]
     fn every_path_of_the_root_document_is_answered_or_somebody_elses() {
-        let root: Value = serde_json::from_slice(&DOCUMENTS.plain[""].body).unwrap();
+        let root: Value = serde_json::from_slice(&Documents::new(&Catalog::default()).plain[""].body).unwrap();
         for listed in root["paths"].as_array().unwrap() {
             let listed = listed.as_str().unwrap();
             let own = listed.starts_with("/api");
@@ -311,7 +316,7 @@ mod tests {
 
     #[test]
     fn resources_are_listed_with_their_subresources() {
-        let list = resource_list("apps", "v1");
+        let list = resource_list("apps", "v1", api::kind::in_version("apps", "v1"));
         let names: Vec<&str> =
             list["resources"].as_array().unwrap().iter().map(|resource| resource["name"].as_str().unwrap()).collect();
         assert_eq!(
@@ -332,6 +337,6 @@ mod tests {
             ]
         );
         assert_eq!(list["resources"][4]["group"], "autoscaling");
-        assert!(kind::KINDS.iter().all(|kind| !kind.verbs.is_empty()));
+        assert!(api::kind::KINDS.iter().all(|kind| !kind.verbs.is_empty()));
     }
 }

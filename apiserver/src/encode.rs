@@ -77,8 +77,7 @@ pub(crate) fn one(
     encoding: Encoding,
     show: Show,
 ) -> Result<Vec<u8>> {
-    let as_stored = resource.kind.stored_as.is_none();
-    if as_stored && encoding.target == Target::Object && encoding.media != MediaType::Protobuf {
+    if resource.kind.served_as_stored() && encoding.target == Target::Object && encoding.media != MediaType::Protobuf {
         let mut out = Vec::with_capacity(stored.json().len() + 44);
         stored.write_json_at(&mut out, revision);
         return Ok(finish(out, encoding));
@@ -131,6 +130,13 @@ pub(crate) fn status_protobuf(json: &[u8]) -> Vec<u8> {
 /// Decodes a stored object and gives it the envelope under which it is served.
 pub(crate) fn decode(resource: &Resource, stored: &StoredObject) -> Result<Object> {
     let kind = resource.kind;
+    if kind.custom.is_some() {
+        // All versions have the same fields, and each shows those that it names. It may promise more than it did when
+        // the object was written.
+        let mut object = kind.from_stored(stored.to_object(kind.ty).map_err(Status::internal)?);
+        kind.default(&mut object);
+        return Ok(object);
+    }
     let object = stored.to_object(kind.storage().ty).map_err(Status::internal)?;
     Ok(if kind.stored_as.is_some() { kind.from_stored(object) } else { object })
 }
@@ -162,7 +168,7 @@ pub(crate) fn list(
     show: Show,
     gzip: bool,
 ) -> Result<(Body, bool)> {
-    let as_stored = resource.kind.conversion.is_none();
+    let as_stored = resource.kind.conversion.is_none() && resource.kind.custom.is_none();
     if as_stored && encoding.target == Target::Object && encoding.media == MediaType::Json && !encoding.pretty {
         let size: usize = page.objects.iter().map(|object| object.json().len()).sum();
         let pieces = Pieces::new(resource, page);
@@ -204,7 +210,10 @@ fn json_list(resource: &Resource, page: &Page, target: Target) -> Result<Vec<u8>
             out.push(b',');
         }
         let object = decode(resource, stored)?;
-        if whole {
+        if whole && resource.kind.custom.is_some() {
+            // Clients have no type for such objects: each says its kind.
+            api::json::write_object(&mut out, &object);
+        } else if whole {
             out.extend_from_slice(&api::json::encode_struct(&object.body));
         } else {
             api::json::write_object(&mut out, &partial(object));

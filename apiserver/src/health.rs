@@ -16,7 +16,7 @@ const MAX_LAG: u64 = 10_000;
 const ENDPOINTS: [&str; 3] = ["healthz", "livez", "readyz"];
 
 /// The paths of single checks, and of what else this module answers.
-pub(crate) const PATHS: [&str; 16] = [
+pub(crate) const PATHS: [&str; 17] = [
     "/.well-known/openid-configuration",
     "/healthz",
     "/healthz/etcd",
@@ -30,6 +30,7 @@ pub(crate) const PATHS: [&str; 16] = [
     "/readyz/etcd",
     "/readyz/etcd-readiness",
     "/readyz/ping",
+    "/readyz/poststarthook/crd-informer-synced",
     "/readyz/poststarthook/rbac/bootstrap-roles",
     "/readyz/poststarthook/start-system-namespaces-controller",
     "/readyz/shutdown",
@@ -122,6 +123,9 @@ impl Server {
             let system_objects = self.readiness.system_objects.load(Ordering::Acquire);
             let system_objects = pass(system_objects, "system objects are not there yet");
             checks.push(("poststarthook/start-system-namespaces-controller", system_objects));
+            let definitions = self.readiness.definitions.load(Ordering::Acquire);
+            let definitions = pass(definitions, "custom resource definitions have not been read yet");
+            checks.push(("poststarthook/crd-informer-synced", definitions));
             checks.push(("shutdown", pass(!self.shutdown.is_cancelled(), "process is shutting down")));
         }
         checks

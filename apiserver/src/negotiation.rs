@@ -68,7 +68,9 @@ impl Encoding {
     pub(crate) const JSON: Self = Self { media: MediaType::Json, target: Target::Object, pretty: false };
 
     /// Chooses the answer's form. `None` means that nothing the client accepts can be produced.
-    pub(crate) fn choose(headers: &HeaderMap, query: &str, watch: bool) -> Option<Self> {
+    ///
+    /// Objects that have no `protobuf` form still have metadata that has one.
+    pub(crate) fn choose(headers: &HeaderMap, query: &str, watch: bool, protobuf: bool) -> Option<Self> {
         let pretty = wants_pretty(headers, query);
         let accept = header_text(headers, header::ACCEPT);
         if accept.trim().is_empty() {
@@ -77,7 +79,8 @@ impl Encoding {
         let mut clauses: Vec<(f32, &str)> = accept.split(',').map(|clause| (quality(clause), clause)).collect();
         clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
         clauses.into_iter().find_map(|(_, clause)| {
-            let (media, target) = acceptable(clause, watch)?;
+            let found = acceptable(clause, watch)?;
+            let (media, target) = if protobuf { found } else { without_protobuf(found)? };
             Some(Self { media, target, pretty: pretty && media == MediaType::Json && !watch })
         })
     }
@@ -131,6 +134,10 @@ fn acceptable(clause: &str, watch: bool) -> Option<(MediaType, Target)> {
     Some((media, target))
 }
 
+fn without_protobuf((media, target): (MediaType, Target)) -> Option<(MediaType, Target)> {
+    (media != MediaType::Protobuf || target == Target::PartialMetadata).then_some((media, target))
+}
+
 fn quality(clause: &str) -> f32 {
     let value = clause.split(';').skip(1).find_map(|part| part.trim().strip_prefix("q="));
     value.and_then(|text| text.parse().ok()).unwrap_or(1.0)
@@ -162,7 +169,7 @@ mod tests {
     fn choose(accept: &str, watch: bool) -> Option<(MediaType, Target)> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
-        Encoding::choose(&headers, "", watch).map(|chosen| (chosen.media, chosen.target))
+        Encoding::choose(&headers, "", watch, true).map(|chosen| (chosen.media, chosen.target))
     }
 
     #[test]
@@ -183,6 +190,11 @@ mod tests {
             ("application/json;stream=watch", true, Some((MediaType::Json, Target::Object))),
             ("text/html", false, None),
         ];
+        let accept = "application/vnd.kubernetes.protobuf, application/json";
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        let chosen = Encoding::choose(&headers, "", false, false);
+        assert_eq!(chosen.map(|chosen| chosen.media), Some(MediaType::Json), "custom resources have no protobuf form");
         for (accept, watch, expected) in cases {
             assert_eq!(choose(accept, watch), expected, "{accept}");
         }
@@ -192,7 +204,7 @@ mod tests {
     fn curl_gets_indented_json() {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static("curl/8.0"));
-        assert!(Encoding::choose(&headers, "", false).is_some_and(|chosen| chosen.pretty));
-        assert!(Encoding::choose(&headers, "pretty=false", false).is_some_and(|chosen| !chosen.pretty));
+        assert!(Encoding::choose(&headers, "", false, true).is_some_and(|chosen| chosen.pretty));
+        assert!(Encoding::choose(&headers, "pretty=false", false, true).is_some_and(|chosen| !chosen.pretty));
     }
 }

@@ -1,14 +1,14 @@
 //! The shapes of all objects and operations, as OpenAPI documents: what `kubectl explain` shows and what `kubectl
 //! apply` checks and merges with.
 //!
-//! Shapes come from the schema tables, operations from the kinds, sentences from `k8s-openapi`. Version 3 is one
+//! Shapes come from the schema tables and from users' definitions, operations from the kinds, sentences from `k8s-openapi`. Version 3 is one
 //! document a group version behind an index of hashes; version 2 is one document, as JSON or as protobuf. All are made
 //! at the first request for their version and kept.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use api::kind;
+use api::kind::{KINDS, Kind};
 use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
@@ -16,9 +16,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::catalog::Catalog;
 use crate::discovery::{Document, hash, version_path};
 use crate::request_info::RequestInfo;
 
+mod custom;
 mod definitions;
 mod descriptions;
 mod gnostic;
@@ -47,45 +49,65 @@ impl Dialect {
     }
 }
 
-struct V3 {
-    index: Document,
-    /// By path below `/openapi/v3/`, with its hash.
-    versions: BTreeMap<String, (Document, String)>,
-}
+/// The document of one group version, with its hash.
+pub(crate) type Version = (Document, String);
 
-struct V2 {
+/// Version 2 in both its codecs.
+pub(crate) struct V2 {
     json: Document,
     protobuf: Document,
 }
 
-static V3_DOCUMENTS: LazyLock<V3> = LazyLock::new(|| {
-    let mut versions = BTreeMap::new();
-    let mut index = serde_json::Map::new();
-    for (group, group_versions) in kind::groups() {
-        for version in group_versions {
-            let path = version_path(group, version)[1..].to_owned();
-            let body = v3_document(group, version).to_string();
-            let hash = hash(body.as_bytes());
-            let url = format!("/openapi/v3/{path}?hash={hash}");
-            index.insert(path.clone(), json!({ "serverRelativeURL": url }));
-            versions.insert(path, (Document::new(body), hash));
-        }
-    }
-    V3 { index: Document::new(json!({ "paths": index }).to_string()), versions }
+/// The documents of what is built in, by group and version.
+static BUILT_IN: LazyLock<BTreeMap<(&'static str, &'static str), Version>> = LazyLock::new(|| {
+    let catalog = Catalog::default();
+    let versions =
+        catalog.groups().iter().flat_map(|(group, versions)| versions.iter().map(|version| (*group, *version)));
+    versions.map(|(group, version)| ((group, version), hashed(v3_document(&catalog, group, version)))).collect()
 });
 
-static V2_DOCUMENTS: LazyLock<V2> = LazyLock::new(|| {
-    let document = v2_document();
+fn hashed(document: Value) -> Version {
+    let body = document.to_string();
+    let hash = hash(body.as_bytes());
+    (Document::new(body), hash)
+}
+
+/// The document of a group version.
+fn version<'c>(catalog: &'c Catalog, group: &str, version: &str) -> Option<&'c Version> {
+    let own = catalog.v3.iter().find(|(key, _)| **key == (group, version));
+    match own {
+        Some(((group, version), document)) => {
+            Some(document.get_or_init(|| hashed(v3_document(catalog, group, version))))
+        }
+        None => BUILT_IN.iter().find(|(key, _)| **key == (group, version)).map(|(_, document)| document),
+    }
+}
+
+fn v3_index(catalog: &Catalog) -> Document {
+    let mut index = serde_json::Map::new();
+    for (group, versions) in catalog.groups() {
+        for own in versions {
+            let Some((_, hash)) = version(catalog, group, own) else { continue };
+            let path = version_path(group, own)[1..].to_owned();
+            let url = format!("/openapi/v3/{path}?hash={hash}");
+            index.insert(path, json!({ "serverRelativeURL": url }));
+        }
+    }
+    Document::new(json!({ "paths": index }).to_string())
+}
+
+fn v2_documents(catalog: &Catalog) -> V2 {
+    let document = v2_document(catalog);
     V2 { json: Document::new(document.to_string()), protobuf: Document::new(gnostic::encode(&document)) }
-});
+}
 
 fn information() -> Value {
     json!({ "title": "Kubernetes", "version": crate::version::git_version() })
 }
 
-fn v3_document(group: &str, version: &str) -> Value {
-    let mut used = definitions::Used::default();
-    let paths = operations::paths(kind::in_version(group, version), Dialect::V3, &mut used);
+fn v3_document(catalog: &Catalog, group: &str, version: &str) -> Value {
+    let mut used = definitions::Used::with(catalog.custom_in(group, version));
+    let paths = operations::paths(&catalog.in_version(group, version), Dialect::V3, &mut used);
     let schemas = definitions::all(used, Dialect::V3);
     let token = json!({ "BearerToken": {
         "type": "apiKey", "name": "authorization", "in": "header", "description": "A bearer token",
@@ -98,32 +120,42 @@ fn v3_document(group: &str, version: &str) -> Value {
     })
 }
 
-fn v2_document() -> Value {
-    let mut used = definitions::Used::default();
-    let paths = operations::paths(kind::KINDS, Dialect::V2, &mut used);
+fn v2_document(catalog: &Catalog) -> Value {
+    let mut used = definitions::Used::with(catalog.custom().iter());
+    let kinds: Vec<&Kind> = KINDS.iter().copied().chain(catalog.custom().iter().map(|custom| custom.kind)).collect();
+    let paths = operations::paths(&kinds, Dialect::V2, &mut used);
     let definitions = definitions::all(used, Dialect::V2);
     json!({ "swagger": "2.0", "info": information(), "paths": paths, "definitions": definitions })
 }
 
 /// Answers `/openapi/v2`, `/openapi/v3` and what is below it; nothing for any other path.
-pub(crate) fn path(info: &RequestInfo, parts: &Parts) -> Option<Response> {
+pub(crate) fn path(catalog: &Catalog, info: &RequestInfo, parts: &Parts) -> Option<Response> {
     match info.path.trim_end_matches('/') {
-        "/openapi/v2" => Some(v2(&parts.headers)),
-        "/openapi/v3" => Some(V3_DOCUMENTS.index.answer("text/plain; charset=utf-8", &parts.headers)),
+        "/openapi/v2" => Some(v2(catalog, &parts.headers)),
+        "/openapi/v3" => {
+            let index = catalog.v3_index.get_or_init(|| v3_index(catalog));
+            Some(index.answer("text/plain; charset=utf-8", &parts.headers))
+        }
         path => {
             let path = path.strip_prefix("/openapi/v3/")?;
-            let (document, hash) = V3_DOCUMENTS.versions.get(path)?;
+            let (group, own) = match path.split_once('/')? {
+                ("api", version) => ("", version),
+                ("apis", rest) => rest.split_once('/')?,
+                _ => return None,
+            };
+            let (document, hash) = version(catalog, group, own)?;
             Some(v3(path, document, hash, parts))
         }
     }
 }
 
-fn v2(headers: &HeaderMap) -> Response {
+fn v2(catalog: &Catalog, headers: &HeaderMap) -> Response {
+    let documents = catalog.v2.get_or_init(|| v2_documents(catalog));
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     if accepts.into_iter().any(|value| value.contains(V2_PROTOBUF_ACCEPTED)) {
-        V2_DOCUMENTS.protobuf.answer(V2_PROTOBUF, headers)
+        documents.protobuf.answer(V2_PROTOBUF, headers)
     } else {
-        V2_DOCUMENTS.json.answer("application/json", headers)
+        documents.json.answer("application/json", headers)
     }
 }
 

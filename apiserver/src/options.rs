@@ -1,6 +1,7 @@
 //! The options of a request, from its query and, for deletions, from its body.
 
 use api::{
+    Object,
     status::{Grouped, Status},
     validation::{Errors, Path, Value},
 };
@@ -210,6 +211,8 @@ pub(crate) struct DeleteOptions {
     pub preconditions: Preconditions,
     /// What becomes of the objects it owns; the kind's default if not said.
     pub propagation: Option<Propagation>,
+    /// What is noted on the object when its deletion begins, for those who ask why.
+    pub note: Option<fn(&mut Object)>,
 }
 
 #[derive(Default, Deserialize)]
@@ -251,7 +254,7 @@ impl DeleteOptions {
         let preconditions = body.preconditions.unwrap_or_default();
         // Less than no time is as soon as possible.
         let grace_period_seconds = body.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
-        Ok(Self { dry_run, grace_period_seconds, preconditions, propagation })
+        Ok(Self { dry_run, grace_period_seconds, preconditions, propagation, note: None })
     }
 
     fn from_query(query: &str) -> Result<DeleteBody> {

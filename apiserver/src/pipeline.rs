@@ -117,6 +117,15 @@ impl Call {
         }
     }
 
+    /// Refuses a caller who may do what the method says, but not this.
+    pub(crate) fn authorize_also(&self, verb: &str) -> Result<()> {
+        let attributes = Attributes { verb, ..Attributes::from(&self.info) };
+        if self.server.authorizer.allows(&self.user, &attributes) {
+            return Ok(());
+        }
+        Err(forbidden(&self.user, &self.info, &attributes))
+    }
+
     pub(crate) fn fence(&self) -> Option<Fence> {
         self.parts.extensions.get::<Fence>().copied()
     }
@@ -165,9 +174,8 @@ async fn serve(server: &Arc<Server>, info: RequestInfo, parts: Parts, body: Body
         return Ok(verbs::path(server, &info, &parts, &user).await);
     }
     let resources = server.storage.resources();
-    let Some(resource) = resources.served(&info.group, &info.version, &info.resource).cloned() else {
-        let group_known =
-            resources.iter().any(|own| (own.kind.group, own.kind.version) == (&info.group, &info.version));
+    let Some(resource) = resources.served(&info.group, &info.version, &info.resource) else {
+        let group_known = resources.has_version(&info.group, &info.version);
         return if group_known { Err(Status::no_such_resource().into()) } else { Ok(verbs::page_not_found()) };
     };
     route::check(&info, resource.kind)?;
@@ -175,7 +183,9 @@ async fn serve(server: &Arc<Server>, info: RequestInfo, parts: Parts, body: Body
     if !info.subresource.is_empty() && subresource.is_none() {
         return Err(Status::no_such_resource().into());
     }
-    let encoding = Encoding::choose(&parts.headers, parts.uri.query().unwrap_or_default(), info.verb == "watch")
+    let query = parts.uri.query().unwrap_or_default();
+    let protobuf = resource.kind.custom.is_none() || !info.subresource.is_empty() && info.subresource != "status";
+    let encoding = Encoding::choose(&parts.headers, query, info.verb == "watch", protobuf)
         .ok_or_else(|| Status::not_acceptable(&REPRESENTATIONS))?;
     let server = server.clone();
     let call = Call { server, info, parts, user, resource, subresource, encoding, warnings: Warnings::default() };
@@ -192,9 +202,14 @@ fn authorize(server: &Server, user: &UserInfo, info: &RequestInfo) -> Result<()>
     if authentication::is_health(info) || server.authorizer.allows(user, &attributes) {
         return Ok(());
     }
+    Err(forbidden(user, info, &attributes))
+}
+
+/// The refusal of a caller who may not do this.
+fn forbidden(user: &UserInfo, info: &RequestInfo, attributes: &Attributes<'_>) -> Error {
     let resource = api::status::Grouped::new(&info.group, &info.resource);
     let name = if info.is_resource { info.name.as_str() } else { "" };
-    Err(Status::forbidden(resource, name, &attributes.refusal(user)).into())
+    Status::forbidden(resource, name, &attributes.refusal(user)).into()
 }
 
 /// A body with its media type.
@@ -291,6 +306,9 @@ async fn attempt(
     fresh: bool,
 ) -> Result<Attempt> {
     let kind = call.resource.kind;
+    if live.is_none() && !kind.verbs.contains(&"create") {
+        return Err(Status::method_not_allowed().into());
+    }
     let Draft { mut object, owned, revision } = draft(live.as_ref())?;
     let modified = || Error::from(Status::modified(kind.resource(), name));
     if live.as_ref().is_some_and(|live| revision.is_some_and(|revision| revision != live.revision)) {
@@ -311,6 +329,9 @@ async fn attempt(
         Some(old) => prepare::update(call, &mut object, old),
     }
     prepare::validate(call, &object, old)?;
+    if call.info.subresource.is_empty() {
+        (kind.warnings)(&object).into_iter().for_each(|warning| call.warn(warning));
+    }
     admission::validate(&change, &object).await?;
     let charges = resource_quota::charge(&change, &call.server.turns, &object).await?;
     let stored = encode::value(kind, &mut object);

@@ -80,14 +80,14 @@ pub(crate) fn all(storage: &Storage, view: &View, namespace: &str) -> Result<Vec
     let Some(resource) = storage.resources().get("", "resourcequotas") else { return Ok(Vec::new()) };
     let rows = view.prefix(resource.prefix(namespace).as_bytes(), b"", usize::MAX, 0)?;
     let read = |row: &store::mvccpb::KeyValue| {
-        let stored = storage.decode(resource, row)?;
+        let stored = storage.decode(&resource, row)?;
         let json: Value = serde_json::from_slice(stored.json()).unwrap_or_default();
         let name = stored.header().name.to_string();
         Ok(Quota {
             key: resource.key(namespace, &name),
             revision: stored.revision(),
             name,
-            object: encode::decode(resource, &stored)?,
+            object: encode::decode(&resource, &stored)?,
             spec: json["spec"].clone(),
         })
     };
@@ -99,7 +99,7 @@ pub(crate) fn count(storage: &Storage, view: &View, namespace: &str, quota: &Quo
     let mut used: Amounts = quota.hard().into_keys().map(|name| (name, amounts::nothing())).collect();
     for resource in storage.resources().iter() {
         if counts(resource.kind) && used.keys().any(|name| usage::concerns(resource.kind, name)) {
-            count_one(storage, view, namespace, resource, quota, &mut used)?;
+            count_one(storage, view, namespace, &resource, quota, &mut used)?;
         }
     }
     Ok(used)

@@ -11,6 +11,11 @@ pub(crate) fn suffix() -> String {
     (0..5).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
 }
 
+/// Any number.
+pub(crate) fn number() -> u64 {
+    rand::rng().random()
+}
+
 /// A random (version 4) UUID.
 pub(crate) fn uuid() -> String {
     let bits: u128 = rand::rng().random();

@@ -139,6 +139,18 @@ pub(crate) fn query_pairs(query: &str) -> impl Iterator<Item = (String, String)>
     })
 }
 
+/// A value as it stands in a query.
+pub(crate) fn encode_query(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => text.push(char::from(byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
 fn method_verb(method: &Method) -> &'static str {
     match *method {
         Method::GET => "get",
@@ -218,6 +230,15 @@ mod tests {
                 &info.name
             }];
             assert_eq!(got.join(" "), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_value_reads_back() {
+        for value in ["plain-1.2_3~", "a b+c&d=e%", "ünï/\n\"'"] {
+            let query = format!("command={}", encode_query(value));
+            assert_eq!(query_pairs(&query).next().unwrap().1, value);
+            assert!(query.is_ascii());
         }
     }
 

@@ -9,6 +9,9 @@ use api::{
     kind::{KINDS, Kind},
     stored::Header,
 };
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::watch::hub::Hub;
 
@@ -25,6 +28,8 @@ pub(crate) struct Resource {
     pub encrypted: bool,
     /// The events of this resource, once somebody watches it.
     pub(crate) hub: OnceLock<Arc<Hub>>,
+    /// Cancelled when the resource is served no longer, or as another kind: what watches it has to begin anew.
+    pub(crate) gone: CancellationToken,
 }
 
 impl Resource {
@@ -36,6 +41,7 @@ impl Resource {
             root: format!("{ROOT}{group}{}/", stored.plural),
             encrypted: (kind.group, kind.plural) == ("", "secrets"),
             hub: OnceLock::new(),
+            gone: CancellationToken::new(),
         }
     }
 
@@ -64,34 +70,95 @@ impl Resource {
     }
 }
 
-/// All resources by group and plural name, each in its versions.
-pub(crate) struct Resources(BTreeMap<&'static str, BTreeMap<&'static str, Vec<Arc<Resource>>>>);
+type ByName<T> = BTreeMap<&'static str, BTreeMap<&'static str, T>>;
+
+/// All resources by group and plural name, each in its versions: those that are built in, and those that users defined.
+pub(crate) struct Resources {
+    built_in: ByName<Vec<Arc<Resource>>>,
+    custom: ArcSwap<ByName<Vec<Arc<Resource>>>>,
+    changes: watch::Sender<u64>,
+}
 
 impl Default for Resources {
     fn default() -> Self {
-        let mut resources = Self(BTreeMap::new());
+        let mut built_in: ByName<Vec<Arc<Resource>>> = BTreeMap::new();
         for kind in KINDS {
-            let group = resources.0.entry(kind.group).or_default();
+            let group = built_in.entry(kind.group).or_default();
             group.entry(kind.plural).or_default().push(Arc::new(Resource::new(kind)));
         }
-        resources
+        Self { built_in, custom: ArcSwap::default(), changes: watch::Sender::new(0) }
     }
 }
 
 impl Resources {
-    /// The resource of this group and plural name in the version in which it is stored.
-    pub(crate) fn get(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.0.get(group)?.get(plural)?.iter().find(|resource| resource.kind.stored_as.is_none())
+    fn find(&self, group: &str, plural: &str, wanted: impl Fn(&Kind) -> bool) -> Option<Arc<Resource>> {
+        let find = |resources: &ByName<Vec<Arc<Resource>>>| {
+            let versions = resources.get(group)?.get(plural)?;
+            versions.iter().find(|resource| wanted(resource.kind)).cloned()
+        };
+        find(&self.built_in).or_else(|| find(&self.custom.load()))
+    }
+
+    /// The resource of this group and plural name in the version in which it is stored, or another if that is not
+    /// served.
+    pub(crate) fn get(&self, group: &str, plural: &str) -> Option<Arc<Resource>> {
+        let stored = self.find(group, plural, |kind| kind.stored_as.is_none());
+        stored.or_else(|| self.find(group, plural, |_| true))
     }
 
     /// The resource that is served under this group, version and plural name.
-    pub(crate) fn served(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.0.get(group)?.get(plural)?.iter().find(|resource| resource.kind.version == version)
+    pub(crate) fn served(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
+        self.find(group, plural, |kind| kind.version == version)
     }
 
     /// Every resource.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.0.values().flat_map(BTreeMap::values).flatten()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Arc<Resource>> + use<> {
+        let custom = self.custom.load();
+        let all = self.built_in.values().chain(custom.values()).flat_map(BTreeMap::values).flatten();
+        all.cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    /// Whether anything is served in a version of a group.
+    pub(crate) fn has_version(&self, group: &str, version: &str) -> bool {
+        let has = |resources: &ByName<Vec<Arc<Resource>>>| {
+            let all = resources.get(group).into_iter().flat_map(BTreeMap::values).flatten();
+            all.into_iter().any(|resource| resource.kind.version == version)
+        };
+        has(&self.built_in) || has(&self.custom.load())
+    }
+
+    /// Whether resources of this group may come and go.
+    pub(crate) fn may_be_custom(&self, group: &str) -> bool {
+        !self.built_in.contains_key(group) || self.custom.load().contains_key(group)
+    }
+
+    /// Serves these kinds that users defined, and no others. What is served as before goes on as it is.
+    pub(crate) fn set_custom(&self, kinds: impl IntoIterator<Item = &'static Kind>) {
+        let before = self.custom.load_full();
+        let mut custom: ByName<Vec<Arc<Resource>>> = BTreeMap::new();
+        let is_built_in = |kind: &&'static Kind| {
+            self.built_in.get(kind.group).is_some_and(|resources| resources.contains_key(kind.plural))
+        };
+        for kind in kinds.into_iter().filter(|kind| !is_built_in(kind)) {
+            let known = before.get(kind.group).and_then(|resources| resources.get(kind.plural)).into_iter().flatten();
+            let same = known.into_iter().find(|resource| std::ptr::eq(resource.kind, kind)).cloned();
+            let resource = same.unwrap_or_else(|| Arc::new(Resource::new(kind)));
+            custom.entry(kind.group).or_default().entry(kind.plural).or_default().push(resource);
+        }
+        let still = |resource: &Arc<Resource>| {
+            let versions = custom.get(resource.kind.group).and_then(|resources| resources.get(resource.kind.plural));
+            versions.into_iter().flatten().any(|other| Arc::ptr_eq(other, resource))
+        };
+        let gone: Vec<Arc<Resource>> =
+            before.values().flat_map(BTreeMap::values).flatten().filter(|resource| !still(resource)).cloned().collect();
+        self.custom.store(Arc::new(custom));
+        gone.iter().for_each(|resource| resource.gone.cancel());
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Changes when other kinds are served.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 }
 

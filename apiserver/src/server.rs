@@ -28,6 +28,7 @@ use crate::{
     },
     bootstrap,
     config::Config,
+    custom_resources::{self, CustomResources},
     limits::InFlight,
     metrics::Metrics,
     pipeline,
@@ -36,7 +37,7 @@ use crate::{
     storage::{Storage, encryption::Keyring},
     watch::{
         hub::Hub,
-        source::{self, SourceEvent},
+        source::{self, SourceEvent, Target},
     },
 };
 
@@ -61,6 +62,7 @@ pub(crate) struct Server {
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Authorizer,
     pub(crate) keys: Arc<TokenKeys>,
+    pub(crate) custom: CustomResources,
     pub(crate) limits: InFlight,
     pub(crate) turns: Turns,
     pub(crate) metrics: Metrics,
@@ -78,6 +80,7 @@ pub(crate) struct Server {
 pub(crate) struct Readiness {
     pub(crate) roles: [AtomicBool; 4],
     pub(crate) system_objects: AtomicBool,
+    pub(crate) definitions: AtomicBool,
 }
 
 impl Readiness {
@@ -111,6 +114,7 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
         config,
         storage,
         keys,
+        custom: CustomResources::default(),
         limits: InFlight::default(),
         turns: Turns::default(),
         metrics,
@@ -126,6 +130,8 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
         }
     }
     server.0.tasks.spawn(bootstrap::run(server.clone()));
+    server.0.tasks.spawn(custom_resources::follow(server.clone()));
+    server.0.tasks.spawn(custom_resources::keeper::run(server.clone()));
     Ok(server)
 }
 
@@ -140,15 +146,21 @@ impl ApiServer {
         Router::new().fallback(answer).layer(tower_http::catch_panic::CatchPanicLayer::new())
     }
 
-    /// All objects of a resource and then every change, without a codec; `None` when there is no such resource.
+    /// All objects of a resource and then every change, without a codec; `None` when there is no such resource and
+    /// there cannot be one. One that users define may come later, and go again.
     pub fn local_source(
         &self,
         group: &str,
         version: &str,
         plural: &str,
     ) -> Option<impl Stream<Item = SourceEvent> + Send + use<>> {
-        let resource = self.0.storage.resources().served(group, version, plural)?.clone();
-        Some(source::stream(self.0.storage.clone(), resource.clone(), self.0.hub(&resource)))
+        let resources = self.0.storage.resources();
+        let target = match resources.served(group, version, plural) {
+            Some(resource) if resource.kind.custom.is_none() => Target::BuiltIn(resource),
+            None if !resources.may_be_custom(group) => return None,
+            _ => Target::Custom(group.to_owned(), version.to_owned(), plural.to_owned()),
+        };
+        Some(source::stream(self.0.clone(), target))
     }
 
     /// True when requests are answered as they should be; false from the beginning of a shutdown on.

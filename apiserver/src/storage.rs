@@ -293,7 +293,7 @@ impl Storage {
     fn local(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Option<StoredObject> {
         let resource = self.0.resources.get(group, plural)?;
         let row = self.view().get(resource.key(namespace, name).as_bytes())?;
-        self.decode(resource, &row).ok()
+        self.decode(&resource, &row).ok()
     }
 
     /// The uid of an object, as the local replica has it.
@@ -337,8 +337,8 @@ impl Storage {
         let Some(resource) = self.0.resources.get(group, plural) else { return };
         let page = self.view().prefix(resource.prefix(namespace).as_bytes(), b"", usize::MAX, 0);
         for row in page.into_iter().flat_map(|page| page.kvs) {
-            if let Ok(object) = self.decode(resource, &row)
-                && !visit(resource, &object)
+            if let Ok(object) = self.decode(&resource, &row)
+                && !visit(&resource, &object)
             {
                 return;
             }

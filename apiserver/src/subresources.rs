@@ -10,11 +10,15 @@ use crate::{
     verbs::{patch, update},
 };
 
+mod agent;
 mod binding;
 mod eviction;
 mod get;
 mod log;
+mod proxy;
+mod relay;
 mod scale;
+mod streaming;
 mod token;
 
 /// Serves a request for a part of an object.
@@ -25,6 +29,9 @@ pub(crate) async fn serve(call: &Call, subresource: &'static Subresource, body: 
         ("binding", "create") => binding::create(call, body).await,
         ("eviction", "create") => eviction::create(call, body).await,
         ("token", "create") => token::create(call, body).await,
+        ("exec" | "attach", _) => streaming::command(call, subresource.name).await,
+        ("portforward", _) => streaming::port_forward(call).await,
+        ("proxy", _) => proxy::serve(call, body).await,
         // The rest has the form of the object itself: which fields of it count is the kind's matter.
         (part, verb) if part == "status" || call.resource.kind.part(part).is_some() => match verb {
             "get" => get::get(call).await,

@@ -67,10 +67,11 @@ pub(crate) async fn path(server: &Arc<Server>, info: &RequestInfo, parts: &Parts
     if !matches!(info.verb, "get" | "head") {
         return crate::error::Error::from(Status::method_not_allowed()).into_response();
     }
+    let catalog = server.custom.catalog();
     let answer = health::path(server, info, parts)
         .or_else(|| version::path(info))
-        .or_else(|| discovery::path(info, parts))
-        .or_else(|| openapi::path(info, parts));
+        .or_else(|| discovery::path(&catalog, info, parts))
+        .or_else(|| openapi::path(&catalog, info, parts));
     match answer {
         Some(answer) => answer,
         None => page_not_found(),

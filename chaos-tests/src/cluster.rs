@@ -320,6 +320,13 @@ impl Kubectl {
         Self { context: Some(format!("kontiki-{master}")), ..self.clone() }
     }
 
+    /// The same kubectl with another configuration, which is written beside the cluster's as `name`.
+    pub fn with_config(&self, name: &str, config: &str) -> Self {
+        let kubeconfig = self.kubeconfig.with_file_name(name);
+        fs::write(&kubeconfig, config).expect("a kubeconfig is written");
+        Self { kubeconfig, context: None, ..self.clone() }
+    }
+
     /// The command with these words, split at blanks.
     pub fn command(&self, words: &str) -> Command {
         let mut command = Command::new(&self.program);

@@ -16,9 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pod_digest::PodDigest;
 
-/// CRDs and aggregated groups come and go rarely.
+/// Definitions of kinds are watched; this is for whatever else may change what is served.
 const DISCOVERY_PERIOD: Duration = Duration::from_secs(30);
 const DISCOVERY_RETRY: Duration = Duration::from_millis(500);
+/// How often discovery is read soon again after a definition changed: the server heard of it when we did, and may need a
+/// moment.
+const DISCOVERIES_AFTER_CHANGE: u8 = 3;
 
 /// The resources that controllers name.
 pub mod resources {
@@ -28,6 +31,9 @@ pub mod resources {
     pub const DEPLOYMENTS: Resource = Resource::new("apps", "v1", "deployments");
     /// apps/v1
     pub const REPLICA_SETS: Resource = Resource::new("apps", "v1", "replicasets");
+    /// apiextensions.k8s.io/v1
+    pub const CUSTOM_RESOURCE_DEFINITIONS: Resource =
+        Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
     /// rbac.authorization.k8s.io/v1
     pub const CLUSTER_ROLES: Resource = Resource::new("rbac.authorization.k8s.io", "v1", "clusterroles");
     /// coordination.k8s.io/v1
@@ -51,8 +57,8 @@ pub mod resources {
 }
 
 use resources::{
-    CLUSTER_ROLES, CONFIG_MAPS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS, REPLICA_SETS,
-    SERVICE_ACCOUNTS, SERVICES,
+    CLUSTER_ROLES, CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES,
+    NODES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, SERVICES,
 };
 
 /// What a cache keeps at hand beside the object.
@@ -107,6 +113,7 @@ impl Caches {
         for resource in [
             CLUSTER_ROLES,
             CONFIG_MAPS,
+            CUSTOM_RESOURCE_DEFINITIONS,
             DEPLOYMENTS,
             ENDPOINT_SLICES,
             LEASES,
@@ -126,6 +133,11 @@ impl Caches {
     pub(crate) async fn run(self, source: Arc<dyn Source>, reader: kube::Client, shutdown: CancellationToken) {
         let mut feeds = JoinSet::new();
         let mut fed: Vec<Resource> = Vec::new();
+        let defined = Arc::new(watch::Sender::new(0_u64));
+        let mut changes = defined.subscribe();
+        let _subscription =
+            self.of(&CUSTOM_RESOURCE_DEFINITIONS).subscribe(move |_| defined.send_modify(|count| *count += 1));
+        let mut soon = 0;
         loop {
             for (resource, cache) in self.all() {
                 if !fed.contains(&resource) {
@@ -136,7 +148,7 @@ impl Caches {
             let pause = match discover(&reader).await {
                 Ok(served) => {
                     self.set_served(served);
-                    DISCOVERY_PERIOD
+                    if soon > 0 { DISCOVERY_RETRY } else { DISCOVERY_PERIOD }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "discovery failed");
@@ -150,7 +162,8 @@ impl Caches {
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause) => soon = u8::saturating_sub(soon, 1),
+                _ = changes.changed() => soon = DISCOVERIES_AFTER_CHANGE,
                 _ = grown.changed() => {}
             }
         }
@@ -187,7 +200,9 @@ impl Caches {
         let served = self.inner.served.read();
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let is = |one: &&Served| one.kind == kind && one.resource.group == group && one.resource.version == version;
-        served.iter().find(is).cloned()
+        // All versions show the same objects, and one of them is enough.
+        let shows = |one: &&Served| one.kind == kind && one.resource.group == group;
+        served.iter().find(is).or_else(|| served.iter().find(shows)).cloned()
     }
 
     /// Every cache there is.

@@ -138,14 +138,16 @@ async fn serve(dir: &Path, master: &Master, schedule: Option<Schedule>, stop: Ca
     let serving = tls::server_config(join_service.authorities.cluster.cert(), &Pair::load(&pki, "apiserver")?)?;
     let router = api.router().merge(join::service::routes(join_service.clone()));
     let mut tasks = JoinSet::new();
+    // The parts are told to end only after leadership is handed over.
+    let parts = CancellationToken::new();
     tasks.spawn({
-        let stop = stop.clone();
+        let stop = parts.clone();
         async move { apiserver::serve(listener, serving, router, stop).await.map_err(anyhow::Error::from) }
     });
-    components::spawn(&mut tasks, &api, &store, master, join_service.authorities.cluster.cert(), &stop)?;
-    tasks.spawn(rejoin::remember_peers(dir.to_path_buf(), join_service.clone(), stop.clone()));
+    components::spawn(&mut tasks, &api, &store, master, join_service.authorities.cluster.cert(), &parts)?;
+    tasks.spawn(rejoin::remember_peers(dir.to_path_buf(), join_service.clone(), parts.clone()));
     if let Some(schedule) = schedule {
-        tasks.spawn(schedule::run(store.clone(), schedule, stop.clone()));
+        tasks.spawn(schedule::run(store.clone(), schedule, parts.clone()));
     }
     tracing::info!(name = master.name, url = master.url(master.ports.api), "serving");
     if master.first && !dir.join("tokens/node").exists() {
@@ -156,7 +158,9 @@ async fn serve(dir: &Path, master: &Master, schedule: Option<Schedule>, stop: Ca
         () = store.stopped() => Err(anyhow::anyhow!("the store has stopped: its log says why")),
         Some(ended) = tasks.join_next() => ended.map_err(anyhow::Error::from).flatten(),
     };
-    stop.cancel();
+    // Whoever takes over acts at once, while connections here end in their own time.
+    store.resign().await;
+    parts.cancel();
     while let Some(task) = tasks.join_next().await {
         if let Ok(Err(error)) = task {
             tracing::warn!(error = format!("{error:#}"), "a part of the master did not end well");

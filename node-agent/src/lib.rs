@@ -5,7 +5,7 @@
 //!
 //! Promises: pods outlive the agent, and the next one adopts them; a node says Ready only after it has run a container;
 //! an image or a volume that is missing is said in an Event, never hidden. Deliberately absent so far: Services, DNS,
-//! exec and attach, eviction, volumes that need a driver.
+//! eviction, volumes that need a driver.
 
 pub mod cgroup;
 mod config;
@@ -22,6 +22,7 @@ mod reflector;
 mod run;
 pub mod runtime;
 mod server;
+mod streaming;
 mod sys;
 mod volumes;
 

@@ -8,7 +8,7 @@
 pub(crate) mod address_pool;
 pub mod cidr;
 mod netlink;
-mod netns;
+pub(crate) mod netns;
 pub(crate) mod routes;
 mod veth;
 

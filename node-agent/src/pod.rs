@@ -17,6 +17,7 @@ pub(crate) mod field_ref;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod host_files;
+pub(crate) mod lifecycle;
 pub(crate) mod manager;
 pub(crate) mod memory;
 pub(crate) mod plan;

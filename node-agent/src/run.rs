@@ -19,6 +19,7 @@ use crate::pod::table::PodTable;
 use crate::reflector::{self, Change};
 use crate::runtime::{self, Runtime};
 use crate::server::{self, ServeError, Server};
+use crate::streaming::Streaming;
 use crate::volumes::{self, Volumes};
 use crate::{image_gc, lease, nodes, probe_container};
 
@@ -92,7 +93,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     spawn("events", Box::pin(writer.run(config.client.clone(), stop.clone())));
     spawn("lease", Box::pin(renew_lease(config.clone(), node_uid, stop.clone())));
     let api = server::Api { config: config.clone(), pods: context.table.clone() };
-    spawn("server", Box::pin(server.run(api, stop.clone())));
+    let streaming = Streaming::new(context.runtime.clone(), context.table.clone(), stop.clone());
+    spawn("server", Box::pin(server.run(api, streaming.clone().router(), stop.clone())));
     let readiness = Arc::new(watch::Sender::new(Readiness::starting()));
     let (own_sender, own) = watch::channel(None);
     spawn("status", Box::pin(report_status(config.clone(), own, readiness.subscribe(), stop.clone())));
@@ -112,6 +114,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     };
     stop.cancel();
     while tasks.join_next().await.is_some() {}
+    streaming.drain().await;
     context.runtime.shutdown(false).await?;
     match ended {
         _ if shutdown.is_cancelled() => Ok(()),

@@ -10,6 +10,7 @@
 
 mod capabilities;
 mod error;
+mod exec;
 mod pod;
 mod programs;
 #[path = "../shim/src/protocol.rs"]
@@ -22,8 +23,16 @@ mod shim;
 mod spec;
 mod start;
 mod status;
+mod stream;
+mod terminal;
 
-use std::{collections::HashMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use parking_lot::RwLock;
 use tokio::sync::broadcast;
@@ -31,11 +40,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::cgroup::Cgroups;
 pub use error::{Error, StartError, StartReason};
+pub use exec::{Attached, Exec, ExecSpec, Ran};
 use pod::Pod;
 use programs::ShimProgram;
 use protocol::Request;
 pub use spec::{ContainerSpec, Mount, Propagation, QosClass, Resources, SandboxSpec, Seccomp, Security};
 pub use status::{ContainerState, ContainerStatus, Event, Exit, SandboxState, SandboxStatus, Stats};
+pub use stream::Stream;
 
 /// A receiver that falls further behind than this has to list the pods.
 const EVENTS: usize = 4096;
@@ -67,6 +78,8 @@ struct Inner {
     /// Capabilities this node can give.
     capabilities: u64,
     shim: ShimProgram,
+    /// The number of the next program that is run in a container.
+    next_exec: AtomicU64,
     pods: RwLock<HashMap<String, Arc<Pod>>>,
     events: broadcast::Sender<Event>,
     tasks: TaskTracker,
@@ -89,6 +102,7 @@ impl Runtime {
         let inner = Inner {
             capabilities: capabilities::available()?,
             shim: ShimProgram::new().map_err(Error::io("memory file for the shim"))?,
+            next_exec: AtomicU64::new(exec::first_number()),
             pods: RwLock::default(),
             events: broadcast::Sender::new(EVENTS),
             tasks: TaskTracker::new(),

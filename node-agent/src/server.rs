@@ -1,7 +1,7 @@
-//! The kubelet API on port 10250: logs, pods, health and a few metrics, over mutual TLS.
+//! The kubelet API on port 10250: logs, pods, health, a few metrics and what [`crate::streaming`] adds, over mutual TLS.
 //!
 //! Who calls is known by certificate only. Masters and cluster administrators may do everything; anyone else needs
-//! `nodes/proxy` in the API's eyes. Deliberately absent: streaming into containers.
+//! `nodes/proxy` in the API's eyes.
 
 mod authorization;
 mod container_logs;
@@ -78,9 +78,9 @@ impl Server {
         self.listener.local_addr().unwrap()
     }
 
-    /// Serves until `shutdown`, then lets open requests end for a moment.
-    pub(crate) async fn run(self, api: Api, shutdown: CancellationToken) {
-        let router = router(api);
+    /// Serves until `shutdown`, then lets open requests end for a moment. `further` are routes beside its own.
+    pub(crate) async fn run(self, api: Api, further: Router<Api>, shutdown: CancellationToken) {
+        let router = router(api, further);
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -105,11 +105,12 @@ impl Server {
     }
 }
 
-fn router(api: Api) -> Router {
+fn router(api: Api, further: Router<Api>) -> Router {
     Router::new()
         .route("/pods", get(pods))
         .route("/metrics", get(metrics))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs::get))
+        .merge(further)
         .route_layer(axum::middleware::from_fn_with_state(api.clone(), authorization::authorize))
         .route("/healthz", get(|| async { "ok" }))
         .with_state(api)
@@ -128,7 +129,7 @@ async fn serve(stream: TcpStream, acceptor: tokio_rustls::TlsAcceptor, router: R
         None => router,
     };
     let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

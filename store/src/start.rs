@@ -263,7 +263,7 @@ impl Inner {
     }
 
     /// Hands leadership over, if this member has it and somebody can take it.
-    async fn resign(&self) {
+    pub(crate) async fn resign(&self) {
         if self.leadership.borrow().leader != Some(self.id()) {
             return;
         }

@@ -69,6 +69,11 @@ impl Store {
         crate::start::start_in(config, world).await
     }
 
+    /// Hands leadership over, if this member has it and somebody can take it; returns once that is done or has failed.
+    pub async fn resign(&self) {
+        self.inner.resign().await;
+    }
+
     /// Stops the member; if it leads, another one does first.
     pub async fn shutdown(&self) {
         self.inner.retire().await;

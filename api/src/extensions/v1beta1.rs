@@ -2,4 +2,5 @@
 
 pub mod daemon_set;
 pub mod deployment;
+pub mod ingress;
 pub mod replica_set;

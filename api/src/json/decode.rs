@@ -9,6 +9,8 @@ use crate::node::{Map, Node, Struct};
 use crate::object::Object;
 use crate::schema::{FieldDef, FieldKind, Type};
 
+mod open;
+
 /// Typed values nest at most this deep; the deepest built-in type needs less than 30.
 const DEPTH_MAX: usize = 200;
 /// Upstream stops counting strict errors here as well.
@@ -184,10 +186,13 @@ impl<'a> Decoder<'a> {
                 None if ty.object && matches!(&*key, "kind" | "apiVersion") => {
                     self.envelope(&key, meta.as_deref_mut())?
                 }
-                None => {
-                    self.problem(&key, Problem::Unknown);
-                    self.scan.skip()?;
-                }
+                None => match ty.rest() {
+                    Some(index) => self.rest(index, &key, &mut fields)?,
+                    None => {
+                        self.problem(&key, Problem::Unknown);
+                        self.scan.skip()?;
+                    }
+                },
             }
             more = self.scan.more(b'}')?;
         }
@@ -217,7 +222,7 @@ impl<'a> Decoder<'a> {
 
     /// The value of a field; `None` if it means the same as absence.
     fn field(&mut self, field: &'static FieldDef) -> Result<Option<Node>, Error> {
-        if self.scan.peek()? == b'n' {
+        if self.scan.peek()? == b'n' && !matches!(field.kind, FieldKind::Open(_)) {
             self.scan.literal("null")?;
             return Ok(None);
         }
@@ -231,9 +236,13 @@ impl<'a> Decoder<'a> {
         match (kind, first) {
             (FieldKind::Raw | FieldKind::FieldsV1, b'n') => self.scan.literal("null").map(|()| Node::Null),
             (FieldKind::Raw | FieldKind::FieldsV1, _) => Ok(Node::Raw(compact(self.scan.skip()?))),
+            (FieldKind::Open(property), _) => self.open(property),
             (FieldKind::List(_), b'n') => self.scan.literal("null").map(|()| Node::Null),
             (_, b'n') => self.scan.literal("null").map(|()| Node::zero(kind)),
-            (FieldKind::Struct(ty), b'{') => {
+            (FieldKind::OrBool(_), b't') => self.scan.literal("true").map(|()| Node::Bool(true)),
+            (FieldKind::OrBool(_), b'f') => self.scan.literal("false").map(|()| Node::Bool(false)),
+            (FieldKind::OrList(ty), b'[') => self.structs(ty),
+            (FieldKind::Struct(ty) | FieldKind::OrBool(ty) | FieldKind::OrList(ty), b'{') => {
                 if self.path.len() > DEPTH_MAX {
                     return Err(Error::TooDeep);
                 }
@@ -275,6 +284,22 @@ impl<'a> Decoder<'a> {
             _ => return Err(self.mismatch(kind, b'"')),
         };
         Ok(Node::Str(text))
+    }
+
+    fn structs(&mut self, ty: Type) -> Result<Node, Error> {
+        let mut items = vec![];
+        let mut more = self.scan.open(b']')?;
+        while more {
+            self.path.push(Step::Index(items.len()));
+            let first = self.scan.peek()?;
+            if first != b'{' {
+                return Err(self.mismatch(&FieldKind::Struct(ty), first));
+            }
+            items.push(Node::Struct(self.fields(ty, None)?));
+            self.path.pop();
+            more = self.scan.more(b']')?;
+        }
+        Ok(Node::List(items))
     }
 
     fn list(&mut self, element: &'static FieldKind) -> Result<Node, Error> {

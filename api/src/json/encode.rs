@@ -50,6 +50,14 @@ fn write_fields(out: &mut Vec<u8>, value: &Struct) {
     for (index, field) in value.ty().fields.iter().enumerate() {
         match present.next_if(|(at, _)| usize::from(*at) == index) {
             Some((_, node)) if omitted(field, node) => {}
+            Some((_, Node::Map(rest))) if field.is_rest() => {
+                for (key, value) in rest.iter() {
+                    separate(out);
+                    write_string(out, key);
+                    out.push(b':');
+                    write_node(out, &field.kind, value);
+                }
+            }
             Some((_, node)) => {
                 write_name(out, field.name);
                 write_node(out, &field.kind, node);

@@ -4,6 +4,7 @@
 //! someone spelled out a zero.
 
 use super::field_set::FieldSet;
+use super::open;
 use super::path_element::PathElement;
 use crate::json::{absent_is_omitted, omitted};
 use crate::node::{Map, Node, Struct};
@@ -19,7 +20,7 @@ pub(super) struct Changes {
 
 /// What became of a path itself.
 #[derive(Clone, Copy, PartialEq)]
-enum Own {
+pub(super) enum Own {
     Kept,
     Added,
     Modified,
@@ -32,8 +33,17 @@ impl Changes {
         self.added.is_empty() && self.modified.is_empty() && self.removed.is_empty()
     }
 
+    /// The changes of both.
+    fn and(self, other: Self) -> Self {
+        Self {
+            added: self.added.union(&other.added),
+            modified: self.modified.union(&other.modified),
+            removed: self.removed.union(&other.removed),
+        }
+    }
+
     /// Hangs the changes of a member below its step.
-    fn put(&mut self, element: impl Fn() -> PathElement, (own, below): (Own, Self)) {
+    pub(super) fn put(&mut self, element: impl Fn() -> PathElement, (own, below): (Own, Self)) {
         for (set, below, wanted) in [
             (&mut self.added, below.added, Own::Added),
             (&mut self.modified, below.modified, Own::Modified),
@@ -65,6 +75,11 @@ fn structs(old: Option<&Struct>, new: Option<&Struct>) -> Changes {
         let (mut old_zero, mut new_zero) = (Node::Null, Node::Null);
         let before = effective(field, old.is_some(), before.map(|(_, node)| node), &mut old_zero);
         let after = effective(field, new.is_some(), after.map(|(_, node)| node), &mut new_zero);
+        if field.is_rest() {
+            let (_, below) = open::compare(None, before, after);
+            changes = below.and(changes);
+            continue;
+        }
         let difference = values(&field.kind, field.is_atomic(), field.topology, before, after);
         changes.put(|| PathElement::field(field.name), difference);
     }
@@ -90,7 +105,7 @@ fn effective<'n>(field: &FieldDef, exists: bool, node: Option<&'n Node>, zero: &
     }
 }
 
-fn leaf(old: Option<&Node>, new: Option<&Node>) -> (Own, Changes) {
+pub(super) fn leaf(old: Option<&Node>, new: Option<&Node>) -> (Own, Changes) {
     let own = match (old, new) {
         (None, Some(_)) => Own::Added,
         (Some(_), None) => Own::Removed,
@@ -118,6 +133,9 @@ fn values(
     old: Option<&Node>,
     new: Option<&Node>,
 ) -> (Own, Changes) {
+    if let FieldKind::Open(property) = kind {
+        return open::compare(property.schema().property(property.name()), old, new);
+    }
     let composite = matches!(kind, FieldKind::Struct(_) | FieldKind::List(_) | FieldKind::Map(_));
     if atomic || !composite || is_hollow(old) && is_hollow(new) {
         return leaf(old, new);
@@ -164,18 +182,32 @@ fn maps(kind: &FieldKind, old: Option<&Map>, new: Option<&Map>) -> Changes {
 }
 
 fn lists(kind: &FieldKind, topology: Topology, old: &[Node], new: &[Node]) -> Changes {
+    let step = |index: usize, item: &Node| PathElement::of_item(topology, item, index);
+    list_changes(old, new, &step, &|old, new| elements(kind, old, new))
+}
+
+/// Compares two elements.
+type Elements<'f> = &'f dyn Fn(Option<&Node>, Option<&Node>) -> (Own, Changes);
+
+/// Compares lists whose elements `step` tells apart, with `elements` for those that both have.
+pub(super) fn list_changes(
+    old: &[Node],
+    new: &[Node],
+    step: &dyn Fn(usize, &Node) -> PathElement,
+    elements: Elements<'_>,
+) -> Changes {
     let mut changes = Changes::default();
     if old == new {
         return changes;
     }
-    let (olds, news) = (by_element(topology, old), by_element(topology, new));
+    let (olds, news) = (by_element(step, old), by_element(step, new));
     let (mut olds, mut news) = (&olds[..], &news[..]);
     while let Some(element) = least(olds.first(), news.first()) {
         let (before, after);
         (before, olds) = olds.split_at(olds.iter().take_while(|(other, _)| other == element).count());
         (after, news) = news.split_at(news.iter().take_while(|(other, _)| other == element).count());
         let difference = match (before, after) {
-            ([] | [_], [] | [_]) => elements(kind, before.first().map(|one| one.1), after.first().map(|one| one.1)),
+            ([] | [_], [] | [_]) => elements(before.first().map(|one| one.1), after.first().map(|one| one.1)),
             // Repeated elements cannot be told apart: they are one value together.
             ([], _) => (Own::Added, Changes::default()),
             (_, []) => (Own::Removed, Changes::default()),
@@ -189,8 +221,8 @@ fn lists(kind: &FieldKind, topology: Topology, old: &[Node], new: &[Node]) -> Ch
 
 type Element<'n> = (PathElement, &'n Node);
 
-fn by_element(topology: Topology, items: &[Node]) -> Vec<Element<'_>> {
-    let element = |(index, item)| (PathElement::of_item(topology, item, index), item);
+fn by_element<'n>(step: &dyn Fn(usize, &Node) -> PathElement, items: &'n [Node]) -> Vec<Element<'n>> {
+    let element = |(index, item)| (step(index, item), item);
     let mut elements: Vec<Element<'_>> = items.iter().enumerate().map(element).collect();
     elements.sort_by(|a, b| a.0.cmp(&b.0));
     elements

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::field_set::FieldSet;
+use super::open;
 use super::path_element::PathElement;
 use crate::node::{Map, Node, Struct};
 use crate::schema::{FieldKind, Topology, Type};
@@ -11,6 +12,10 @@ use crate::schema::{FieldKind, Topology, Type};
 pub(super) fn paths(value: &Struct) -> Result<FieldSet, String> {
     let mut set = FieldSet::default();
     for (field, node) in value.iter() {
+        if field.is_rest() {
+            set = set.union(&open::paths(None, node)?.1);
+            continue;
+        }
         let (member, below) = paths_of(&field.kind, field.is_atomic(), field.topology, node)
             .map_err(|rest| format!(".{}{rest}", field.name))?;
         set.put(PathElement::field(field.name), member, below);
@@ -22,6 +27,7 @@ fn paths_of(kind: &FieldKind, atomic: bool, topology: Topology, node: &Node) -> 
     let mut set = FieldSet::default();
     match (kind, node) {
         _ if atomic => return Ok((true, set)),
+        (FieldKind::Open(property), _) => return open::paths(property.schema().property(property.name()), node),
         (_, Node::Struct(value)) => set = paths(value)?,
         (FieldKind::Map(kind), Node::Map(map)) => {
             for (key, value) in map.iter() {
@@ -68,13 +74,16 @@ pub(super) fn merge(live: &mut Struct, config: &Struct) {
 
 fn merge_values(kind: &FieldKind, topology: Topology, live: Node, config: &Node) -> Node {
     match (kind, live, config) {
+        (FieldKind::Open(property), live, _) => open::merge(property.schema().property(property.name()), live, config),
         (FieldKind::Struct(ty), Node::Struct(mut live), Node::Struct(config)) if !ty.atomic => {
             merge(&mut live, config);
             Node::Struct(live)
         }
         (FieldKind::Map(kind), Node::Map(live), Node::Map(config)) => Node::Map(merge_maps(kind, live, config)),
         (FieldKind::List(kind), Node::List(live), Node::List(config)) => {
-            Node::List(merge_lists(kind, topology, live, config))
+            let step = |index: usize, item: &Node| PathElement::of_item(topology, item, index);
+            let merge = |live: Node, config: &Node| merge_values(kind, Topology::Natural, live, config);
+            Node::List(merge_elements(live, config, &step, &merge))
         }
         (_, _, config) => config.clone(),
     }
@@ -91,10 +100,15 @@ fn merge_maps(kind: &FieldKind, mut live: Map, config: &Map) -> Map {
     live
 }
 
-/// Merges lists element by element. Elements of the configuration come in its order; elements that only the object
+/// Merges lists element by element; `step` tells elements apart, `merge` merges two. Elements of the configuration come in its order; elements that only the object
 /// has keep their place among those that both have.
-fn merge_lists(kind: &FieldKind, topology: Topology, live: Vec<Node>, config: &[Node]) -> Vec<Node> {
-    let element = |(index, item): (usize, &Node)| PathElement::of_item(topology, item, index);
+pub(super) fn merge_elements(
+    live: Vec<Node>,
+    config: &[Node],
+    step: &dyn Fn(usize, &Node) -> PathElement,
+    merge: &dyn Fn(Node, &Node) -> Node,
+) -> Vec<Node> {
+    let element = |(index, item): (usize, &Node)| step(index, item);
     let wanted: Vec<PathElement> = config.iter().enumerate().map(element).collect();
     let present: Vec<PathElement> = live.iter().enumerate().map(element).collect();
     let place: BTreeMap<&PathElement, usize> = wanted.iter().enumerate().map(|(at, element)| (element, at)).collect();
@@ -130,7 +144,7 @@ fn merge_lists(kind: &FieldKind, topology: Topology, live: Vec<Node>, config: &[
             _ => None,
         };
         merged.push(match same {
-            Some(same) => merge_values(kind, Topology::Natural, same, item),
+            Some(same) => merge(same, item),
             None => item.clone(),
         });
         shared.next_if(|first| **first == wanted[next]);
@@ -155,6 +169,12 @@ pub(super) fn remove(value: &mut Struct, set: &FieldSet, emptied: Emptied) {
     }
     let mut gone = vec![];
     for (field, node) in value.iter_mut() {
+        if field.is_rest() {
+            if !open::remove(None, node, set, emptied) {
+                gone.push(field.name);
+            }
+            continue;
+        }
         match set.at_name(field.name) {
             Some((true, _)) => gone.push(field.name),
             Some((false, below))
@@ -189,6 +209,9 @@ fn remove_below(
         remove_below(kind, element_atomic(kind), Topology::Natural, node, below, emptied)
     };
     match (kind, node) {
+        (FieldKind::Open(property), node) => {
+            open::remove(property.schema().property(property.name()), node, set, emptied)
+        }
         (_, Node::Struct(value)) => {
             remove(value, set, emptied);
             !value.is_empty()
@@ -236,6 +259,10 @@ fn add_structs(set: &mut FieldSet, kind: &FieldKind) {
             (FieldKind::Struct(ty), PathElement::Field(name)) => match ty.field(name) {
                 Some((_, field)) => {
                     *member = true;
+                    if let FieldKind::Open(property) = field.kind {
+                        open::add_structs(property.schema().property(property.name()), below);
+                        continue;
+                    }
                     field.kind
                 }
                 None => continue,

@@ -150,9 +150,39 @@ fn single(kind: &FieldKind, name: &'static str, value: Value<'_>, depth: usize) 
             }
         },
         (FieldKind::IntOrString, Value::Bytes(bytes)) => int_or_string(bytes, name),
+        (FieldKind::OrBool(ty), Value::Bytes(bytes)) => or_bool(ty, bytes, depth + 1),
+        (FieldKind::OrList(ty), Value::Bytes(bytes)) => or_list(ty, bytes, depth + 1),
         (FieldKind::Raw | FieldKind::FieldsV1, Value::Bytes(bytes)) => raw(first_bytes(bytes)?, name),
         (_, value) => Err(wrong(&value, name)),
     }
+}
+
+/// Field 1 says whether anything is allowed, field 2 what.
+fn or_bool(ty: Type, bytes: &[u8], depth: usize) -> Result<Node, Error> {
+    let mut found = Node::Bool(false);
+    let mut reader = Reader::new(bytes);
+    while let Some((tag, value)) = reader.next()? {
+        match (tag, value) {
+            (1, Value::Varint(value)) if !matches!(found, Node::Struct(_)) => found = Node::Bool(value != 0),
+            (2, Value::Bytes(bytes)) => found = Node::Struct(nested(ty, bytes, depth)?),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Field 1 is one struct, field 2 several.
+fn or_list(ty: Type, bytes: &[u8], depth: usize) -> Result<Node, Error> {
+    let (mut one, mut several) = (None, vec![]);
+    let mut reader = Reader::new(bytes);
+    while let Some((tag, value)) = reader.next()? {
+        match (tag, value) {
+            (1, Value::Bytes(bytes)) => one = Some(Node::Struct(nested(ty, bytes, depth)?)),
+            (2, Value::Bytes(bytes)) => several.push(Node::Struct(nested(ty, bytes, depth)?)),
+            _ => {}
+        }
+    }
+    Ok(one.unwrap_or(Node::List(several)))
 }
 
 fn int32(value: u64, name: &'static str) -> Result<Node, Error> {

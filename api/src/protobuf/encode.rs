@@ -57,6 +57,20 @@ fn write_value(out: &mut Vec<u8>, tag: u32, kind: &FieldKind, node: &Node) {
             write_key(out, tag, 1);
             out.extend_from_slice(&value.to_le_bytes());
         }
+        (FieldKind::OrBool(_), Node::Bool(value)) => {
+            write_nested(out, tag, |out| write_int(out, 1, i64::from(*value)));
+        }
+        // A schema allows what it describes.
+        (FieldKind::OrBool(_), Node::Struct(value)) => write_nested(out, tag, |out| {
+            write_int(out, 1, 1);
+            write_nested(out, 2, |out| write_message(out, value));
+        }),
+        (FieldKind::OrList(_), Node::Struct(value)) => {
+            write_nested(out, tag, |out| write_nested(out, 1, |out| write_message(out, value)));
+        }
+        (FieldKind::OrList(ty), Node::List(items)) => write_nested(out, tag, |out| {
+            items.iter().for_each(|item| write_value(out, 2, &FieldKind::Struct(ty), item));
+        }),
         (FieldKind::Struct(_), Node::Struct(value)) => write_nested(out, tag, |out| write_message(out, value)),
         (FieldKind::List(kind), Node::List(items)) => items.iter().for_each(|item| write_value(out, tag, kind, item)),
         (FieldKind::Map(kind), Node::Map(map)) => {

@@ -47,6 +47,8 @@ fn node(kind: &FieldKind, name: &str, filler: &mut Filler<'_>) -> Option<Node> {
         FieldKind::IntOrString if name.len().is_multiple_of(2) => 8080.into(),
         FieldKind::IntOrString => "25%".into(),
         FieldKind::Raw | FieldKind::FieldsV1 => Node::Raw(r#"{"f:a":{}}"#.into()),
+        FieldKind::OrBool(_) => true.into(),
+        FieldKind::OrList(_) | FieldKind::Open(_) => return None,
         FieldKind::Struct(ty) if filler.stack.contains(ty) => return None,
         FieldKind::Struct(ty) => fill(ty, filler).into(),
         FieldKind::List(kind) => {

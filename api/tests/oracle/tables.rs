@@ -6,9 +6,18 @@ use api::schema::type_named;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+/// What belongs to features that are off, which the tables leave out.
+const OFF: [&str; 4] = [
+    "resource/v1.DeviceCounterConsumption.compatibilityGroups",
+    "resource/v1.DeviceDerivedAttribute",
+    "resource/v1.DeviceSubRequest.derivedAttributes",
+    "resource/v1.ExactDeviceRequest.derivedAttributes",
+];
+
 /// The name of a type in the tables, from its name in the published schema.
 fn our_name(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("io.k8s.api.").or_else(|| name.strip_prefix("io.k8s.apimachinery.pkg.apis."))?;
+    let prefixes = ["io.k8s.api.", "io.k8s.apimachinery.pkg.apis.", "io.k8s.apiextensions-apiserver.pkg.apis."];
+    let rest = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix))?;
     let (package, name) = rest.rsplit_once('.')?;
     Some(format!("{}.{name}", package.replace('.', "/")))
 }
@@ -39,6 +48,9 @@ fn every_type_has_exactly_the_published_fields() {
     generator.subschema_for::<api::authorization::v1::SubjectAccessReview>();
     generator.subschema_for::<api::networking::v1::Ingress>();
     generator.subschema_for::<api::policy::v1::PodDisruptionBudget>();
+    generator
+        .subschema_for::<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition>(
+        );
     generator.subschema_for::<api::admissionregistration::v1::MutatingAdmissionPolicy>();
     generator.subschema_for::<api::admissionregistration::v1::ValidatingAdmissionPolicyBinding>();
     generator.subschema_for::<api::certificates::v1::CertificateSigningRequest>();
@@ -61,6 +73,9 @@ fn every_type_has_exactly_the_published_fields() {
     for (name, schema) in generator.take_definitions(true) {
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else { continue };
         let name = our_name(&name).unwrap_or_else(|| panic!("{name}: no such package"));
+        if OFF.contains(&name.as_str()) {
+            continue;
+        }
         let ty = type_named(&name).unwrap_or_else(|| panic!("{name} is missing in the tables"));
         let published: BTreeSet<&str> = properties
             .keys()
@@ -69,7 +84,10 @@ fn every_type_has_exactly_the_published_fields() {
             .collect();
         let ours: BTreeSet<&str> = ty.fields.iter().map(|field| field.name).collect();
         for field in ours.symmetric_difference(&published) {
-            different.push(format!("{name}.{field}"));
+            let place = format!("{name}.{field}");
+            if !OFF.contains(&place.as_str()) {
+                different.push(place);
+            }
         }
         compared += published.len();
     }

@@ -17,14 +17,14 @@ use crate::{
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Makes objects what they should be.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     server: Arc<Server>,
     fence: Fence,
     user: Arc<UserInfo>,
 }
 
 impl Writer {
-    pub(super) fn new(server: Arc<Server>, fence: Fence) -> Self {
+    pub(crate) fn new(server: Arc<Server>, fence: Fence) -> Self {
         Self { server, fence, user: UserInfo::new("system:apiserver", [MASTERS]) }
     }
 
@@ -63,7 +63,7 @@ impl Writer {
     }
 
     /// Deletes an object.
-    pub(super) async fn delete(&self, path: &str) {
+    pub(crate) async fn delete(&self, path: &str) {
         let (code, body) = self.send(Method::DELETE, path, "application/json", &Value::Null).await;
         if !code.is_success() && code != StatusCode::NOT_FOUND {
             tracing::warn!(path, %code, body, "cannot delete a system object");
@@ -72,8 +72,8 @@ impl Writer {
 
     fn get(&self, desired: &Value) -> Option<Value> {
         let (group, _) = split_api_version(desired["apiVersion"].as_str()?);
-        let resources = self.server.storage.resources();
-        let kind = resources.iter().find(|own| own.kind.group == group && own.kind.kind == desired["kind"])?.kind;
+        let mut resources = self.server.storage.resources().iter();
+        let kind = resources.find(|own| own.kind.group == group && own.kind.kind == desired["kind"])?.kind;
         let metadata = &desired["metadata"];
         let namespace = metadata["namespace"].as_str().unwrap_or_default();
         self.server.storage.local_json(group, kind.plural, namespace, metadata["name"].as_str()?)
@@ -91,7 +91,14 @@ impl Writer {
         Some((place, desired["metadata"]["name"].as_str()?.to_owned()))
     }
 
-    async fn send(&self, method: Method, path: &str, content_type: &str, body: &Value) -> (StatusCode, String) {
+    /// Sends a request; its code and its body.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> (StatusCode, String) {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let request = Request::builder()
             .method(method)

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use api::kind::KINDS;
-use api::schema::{self, FieldDef, FieldKind, PatchStrategy, Topology, Type};
+use api::kind::{KINDS, Kind};
+use api::schema::{self, FieldDef, FieldKind, PatchStrategy, Topology, Type, types};
 use serde_json::{Map, Value, json};
 
-use super::Dialect;
 use super::descriptions::Description;
+use super::{Dialect, custom};
+use crate::catalog::Custom;
 
 /// The definitions that a document refers to: those with a type, and those of leaf values.
 #[derive(Default)]
 pub(super) struct Used {
     types: BTreeMap<String, Type>,
     leaves: BTreeMap<&'static str, Leaf>,
+    /// What users defined, each with the name of its definition.
+    custom: Vec<(String, Custom)>,
 }
 
 /// A value that is no struct but has a definition of its own.
@@ -57,14 +60,31 @@ fn leaf(name: &'static str) -> Leaf {
 fn name_of(ty: Type) -> String {
     match ty.package {
         "meta/v1" => format!("{META}.{}", ty.name),
+        "apiextensions/v1" => format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.{}", ty.name),
         "apiregistration/v1" => format!("{AGGREGATOR}.{}", ty.name),
         package => format!("io.k8s.api.{}.{}", package.replace('/', "."), ty.name),
     }
 }
 
 impl Used {
+    /// Nothing yet of a document that may refer to these.
+    pub(super) fn with<'c>(custom: impl Iterator<Item = &'c Custom>) -> Self {
+        Self { custom: custom.map(|one| (custom::name(one.kind), one.clone())).collect(), ..Self::default() }
+    }
+
+    /// Refers to a list of objects of a kind that users defined.
+    pub(super) fn list(&mut self, kind: &Kind, dialect: Dialect) -> Value {
+        self.add(name_of(&types::META_V1_LIST_META), &types::META_V1_LIST_META);
+        dialect.reference(&custom::list_name(kind))
+    }
+
     /// Refers to a type, which brings everything below it into the document.
     pub(super) fn reference(&mut self, ty: Type, dialect: Dialect) -> Value {
+        if let Some((name, _)) = self.custom.iter().find(|(_, one)| one.kind.ty == ty) {
+            let reference = dialect.reference(name);
+            self.add(name_of(&types::META_V1_OBJECT_META), &types::META_V1_OBJECT_META);
+            return reference;
+        }
         let name = name_of(ty);
         let reference = dialect.reference(&name);
         self.add(name, ty);
@@ -87,6 +107,8 @@ impl Used {
     fn add_below(&mut self, kind: &FieldKind) {
         match kind {
             FieldKind::Struct(ty) => self.add(name_of(ty), ty),
+            // What else may stand there is told in words alone, as upstream does.
+            FieldKind::OrBool(_) | FieldKind::OrList(_) | FieldKind::Open(_) => {}
             FieldKind::List(inner) | FieldKind::Map(inner) => self.add_below(inner),
             kind => {
                 if let Some(name) = leaf_name(kind) {
@@ -118,6 +140,10 @@ const fn leaf_name(kind: &FieldKind) -> Option<&'static str> {
 /// All definitions that were referred to.
 pub(super) fn all(used: Used, dialect: Dialect) -> Map<String, Value> {
     let mut definitions = Map::new();
+    for (name, one) in used.custom {
+        definitions.insert(custom::list_name(one.kind), custom::list(&name, one.kind, dialect));
+        definitions.insert(name, custom::definition(&one, dialect));
+    }
     for (name, leaf) in used.leaves {
         let mut schema = if dialect == Dialect::V2 { (leaf.v2)() } else { (leaf.v3)() };
         if let Some(text) = Description::of(name).and_then(|description| description.text()) {

@@ -6,6 +6,7 @@ use k8s_openapi::api::{
     admissionregistration, apps, authentication, authorization, autoscaling, batch, certificates, coordination, core,
     discovery, events, flowcontrol, networking, node, policy, rbac, resource, scheduling, storage, storagemigration,
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
 use schemars::SchemaGenerator;
@@ -24,6 +25,7 @@ macro_rules! from_roots {
 static ALL: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     let mut generator = SchemaGenerator::default();
     from_roots!(generator:
+        apiextensions::v1::CustomResourceDefinition,
         admissionregistration::v1::MutatingAdmissionPolicy,
         admissionregistration::v1::MutatingAdmissionPolicyBinding,
         admissionregistration::v1::MutatingWebhookConfiguration,

@@ -186,6 +186,20 @@ fn operation<'a>(kind: &'a Kind, verb: &str) -> Operation<'a> {
 /// The operation of a verb on a subresource: that of the object, with the subresource's own body.
 fn below<'a>(kind: &'a Kind, subresource: &'a Subresource, verb: &str) -> Operation<'a> {
     let plain = operation(kind, verb);
+    if subresource.is_connection() {
+        let (method, part) = (capitalized(plain.method), capitalized(subresource.name));
+        return Operation {
+            body_kind: (kind.group, kind.version, subresource.kind),
+            action: "connect",
+            id: id(kind, "connect", &method, kind.is_namespaced(), &part),
+            description: format!("Connects to the {} of an object of the kind {}.", subresource.name, kind.kind),
+            parameters: Vec::new(),
+            body: None,
+            answer: None,
+            code: "200",
+            ..plain
+        };
+    }
     let is_own = subresource.version.is_empty();
     let body_kind = if is_own { plain.body_kind } else { (subresource.group, subresource.version, subresource.kind) };
     // A log is text.
@@ -248,18 +262,24 @@ fn write(operation: &Operation<'_>, dialect: Dialect, used: &mut Used) -> Value 
     });
     let is_patch = matches!(operation.body, Some(Body::Patch));
     let required = !matches!(operation.body, Some(Body::DeleteOptions));
-    let answer = operation.answer.map(|ty| used.reference(ty, dialect));
+    let custom = operation.kind.custom.is_some();
+    let answer = match operation.action {
+        "list" if custom => Some(used.list(operation.kind, dialect)),
+        _ => operation.answer.map(|ty| used.reference(ty, dialect)),
+    };
     let produced: Vec<&str> = match (operation.action, &answer) {
         (_, None) => vec!["text/plain"],
         ("list", _) => MEDIA_TYPES.into_iter().chain(WATCH_TYPES).collect(),
         _ => MEDIA_TYPES.to_vec(),
     };
+    let produced: Vec<&str> = produced.into_iter().filter(|media| !custom || !media.contains("protobuf")).collect();
+    let patches: Vec<&str> = PATCH_TYPES.into_iter().filter(|media| !custom || !media.contains("strategic")).collect();
     match dialect {
         Dialect::V2 => {
             if let Some(schema) = body {
                 parameters.push(json!({ "name": "body", "in": "body", "required": required, "schema": schema }));
             }
-            value["consumes"] = if is_patch { json!(PATCH_TYPES) } else { json!(["*/*"]) };
+            value["consumes"] = if is_patch { json!(patches) } else { json!(["*/*"]) };
             value["produces"] = produced.into();
             value["schemes"] = json!(["https"]);
             let schema = answer.unwrap_or_else(|| json!({ "type": "string" }));
@@ -270,7 +290,7 @@ fn write(operation: &Operation<'_>, dialect: Dialect, used: &mut Used) -> Value 
         }
         Dialect::V3 => {
             if let Some(schema) = body {
-                let types: &[&str] = if is_patch { &PATCH_TYPES } else { &["*/*"] };
+                let types: &[&str] = if is_patch { &patches } else { &["*/*"] };
                 let content = content(types.iter().copied(), &schema);
                 value["requestBody"] = json!({ "content": content, "required": required });
             }

@@ -116,7 +116,7 @@ async fn books(server: &Server, fence: Fence, namespace: &str) -> Result<bool> {
             expected: Expected::Revision(quota.revision),
             value: Some(&value),
             fence: Some(fence),
-            ..Commit::of(resource)
+            ..Commit::of(&resource)
         };
         done &= matches!(storage.commit_or_rehearse(commit, false).await?, Committed::Done(_));
     }

@@ -1,7 +1,8 @@
 //! `eviction`: a deletion that asks first. The disruption budget of the pod may object.
 
-use api::status::Status;
+use api::{Object, status::Status};
 use axum::{body::Body, response::Response};
+use jiff::Timestamp;
 
 use super::expected;
 use crate::{
@@ -26,6 +27,7 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
         None => DeleteOptions::default(),
     };
     options.dry_run |= write.dry_run;
+    options.note = Some(note);
     let pod = call.load(&call.info.name, true).await?.ok_or_else(|| call.not_found())?.object;
     if budget::protects(&pod) {
         budget::spend(call, &pod, options.dry_run).await?;
@@ -34,4 +36,18 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
     }
     delete::one(call, &call.info.name, &options).await?;
     Ok(status_response(&Status::created()))
+}
+
+/// Says on the pod that it did not end by itself: whoever counts failures leaves this one out.
+fn note(pod: &mut Object) {
+    let status = pod.body.struct_at("status");
+    let Some(mut condition) = status.new_item("conditions") else { return };
+    condition.set("type", "DisruptionTarget");
+    condition.set("status", "True");
+    condition.set("lastTransitionTime", api::time::format(Timestamp::now()));
+    condition.set("reason", "EvictionByEvictionAPI");
+    condition.set("message", "Eviction API: evicting");
+    let conditions = status.list_at("conditions");
+    conditions.retain(|known| known.str_at("type") != "DisruptionTarget");
+    conditions.push(condition.into());
 }

@@ -1,7 +1,7 @@
 //! `scale`: how many, whatever the kind calls its fields.
 
 use api::{
-    Object,
+    Map, Node, Object,
     kind::ScaleFields,
     status::Status,
     validation::{Errors, Path},
@@ -62,7 +62,7 @@ async fn save(
             return Err(negative(&wanted, replicas, expected));
         }
         let mut object = live.object.clone();
-        object.set(fields.replicas, replicas);
+        set_replicas(&mut object, fields, replicas);
         let revision = parse_revision(wanted.resource_version())?.filter(|revision| *revision > 0);
         Ok(Draft { object, owned: false, revision })
     };
@@ -94,11 +94,49 @@ fn scale(object: &Object, revision: i64, expected: &Expected<'_>, fields: &Scale
         scale.set("spec.replicas", replicas);
     }
     scale.set("status.replicas", object.body.i64_at(fields.status_replicas).unwrap_or_default());
-    if let Some(selector) = object.at(fields.selector) {
-        let selector = api::selector::LabelSelector::from_object(selector).unwrap_or_default();
-        scale.set("status.selector", selector.to_string());
+    match object.at(fields.selector).filter(|_| !fields.selector.is_empty()) {
+        // A custom resource has it as text.
+        Some(Node::Str(selector)) => scale.set("status.selector", &**selector),
+        Some(selector) => {
+            let selector = api::selector::LabelSelector::from_object(selector).unwrap_or_default();
+            scale.set("status.selector", selector.to_string());
+        }
+        None => {}
     }
     scale
+}
+
+/// Sets the wanted count, below maps that may not be there yet.
+fn set_replicas(object: &mut Object, fields: &ScaleFields, replicas: i64) {
+    let (mut path, name) = fields.replicas.rsplit_once('.').unwrap_or(("", fields.replicas));
+    if object.body.ty().field(path.split('.').next().unwrap_or_default()).is_none() {
+        // A schema that has no such field keeps no such value.
+        return;
+    }
+    let mut place: Option<&mut Node> = None;
+    while let Some(step) = path.split('.').next().filter(|step| !step.is_empty()) {
+        path = path.get(step.len() + 1..).unwrap_or_default();
+        let below = match place {
+            None => object.body.entry(step),
+            Some(Node::Struct(value)) => value.entry(step),
+            Some(Node::Map(map)) => {
+                if map.get(step).is_none() {
+                    map.insert(step, Map::default());
+                }
+                match map.get_mut(step) {
+                    Some(below) => below,
+                    None => return,
+                }
+            }
+            Some(_) => return,
+        };
+        place = Some(below);
+    }
+    match place {
+        Some(Node::Struct(value)) => value.set(name, replicas),
+        Some(Node::Map(map)) => drop(map.insert(name, replicas)),
+        _ => {}
+    }
 }
 
 fn answer(call: &Call, scale: &Object) -> Response {

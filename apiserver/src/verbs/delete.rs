@@ -141,6 +141,9 @@ fn mark(call: &Call, object: &mut Object, options: &DeleteOptions) {
         object.set("metadata.generation", object.generation() + 1);
     }
     (kind.on_delete)(object);
+    if let Some(note) = options.note {
+        note(object);
+    }
 }
 
 /// Shortens the time an object has to end, which began when it was first deleted.

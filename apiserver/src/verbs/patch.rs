@@ -39,8 +39,11 @@ async fn patched(call: &Call, body: Body) -> Result<Written> {
     let apply: Apply = match negotiation::body_type(&call.parts.headers).as_str() {
         JSON => patch::json_patch,
         MERGE => patch::merge_patch,
-        STRATEGIC => patch::strategic_merge_patch,
+        STRATEGIC if call.resource.kind.custom.is_none() => patch::strategic_merge_patch,
         APPLY => return server_side_apply(call, body, &options).await,
+        _ if call.resource.kind.custom.is_some() => {
+            return Err(Status::unsupported_media_type(&[JSON, MERGE, APPLY]).into());
+        }
         _ => return Err(Status::unsupported_media_type(&[JSON, MERGE, APPLY, STRATEGIC]).into()),
     };
     if options.force.is_some() {

@@ -155,7 +155,7 @@ impl Watcher {
     }
 
     async fn live(&mut self) -> Result<Bytes> {
-        let shutdown = self.server.shutdown.clone();
+        let (shutdown, gone) = (self.server.shutdown.clone(), self.resource.gone.clone());
         let tick = async {
             match &mut self.bookmarks {
                 Some(bookmarks) => drop(bookmarks.tick().await),
@@ -189,7 +189,7 @@ impl Watcher {
                 self.stage = Stage::Ended;
                 Ok(Bytes::new())
             }
-            () = shutdown.cancelled() => {
+            () = async { tokio::select! { () = shutdown.cancelled() => (), () = gone.cancelled() => () } } => {
                 self.stage = Stage::Ended;
                 Ok(Bytes::new())
             }

@@ -86,8 +86,7 @@ pub(crate) fn frame(
     encoding: Encoding,
     show: Show,
 ) -> Result<Bytes> {
-    let as_stored = resource.kind.stored_as.is_none();
-    if as_stored && encoding.target == Target::Object && encoding.media != MediaType::Protobuf {
+    if resource.kind.served_as_stored() && encoding.target == Target::Object && encoding.media != MediaType::Protobuf {
         let mut out = begin(meaning.name(), object.json().len());
         object.write_json_at(&mut out, revision);
         out.extend_from_slice(b"}\n");

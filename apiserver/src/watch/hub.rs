@@ -100,6 +100,7 @@ impl Hub {
         loop {
             let item = tokio::select! {
                 () = shutdown.cancelled() => return,
+                () = self.resource.gone.cancelled() => return,
                 item = rows.next() => item,
             };
             match item {

@@ -5,13 +5,10 @@ use std::{collections::VecDeque, sync::Arc};
 use api::stored::StoredObject;
 use futures_util::Stream;
 
-use super::hub::{Cursor, Hub};
-use crate::{
-    error::Result,
-    options::ListOptions,
-    resource::Resource,
-    storage::{Storage, read::Selection},
-};
+use tokio::sync::watch;
+
+use super::hub::Cursor;
+use crate::{error::Result, options::ListOptions, resource::Resource, server::Server, storage::read::Selection};
 
 /// What a cache has to do.
 #[derive(Debug, Clone)]
@@ -24,13 +21,19 @@ pub enum SourceEvent {
     Deleted(Arc<StoredObject>),
 }
 
-/// All objects of a resource, and then every change. After a gap it begins anew; it ends when the store stops.
-pub(crate) fn stream(
-    storage: Storage,
-    resource: Arc<Resource>,
-    hub: Arc<Hub>,
-) -> impl Stream<Item = SourceEvent> + Send {
-    let state = State { storage, resource, hub, cursor: None, ready: VecDeque::new() };
+/// Which resource is meant.
+pub(crate) enum Target {
+    /// This one, which stays.
+    BuiltIn(Arc<Resource>),
+    /// Whatever is served under this group, version and plural name: now nothing, now one kind, now another.
+    Custom(String, String, String),
+}
+
+/// All objects of a resource, and then every change. After a gap it begins anew, and so it does when a resource that
+/// users define comes, changes or goes; it ends when the store stops.
+pub(crate) fn stream(server: Arc<Server>, target: Target) -> impl Stream<Item = SourceEvent> + Send {
+    let changes = server.storage.resources().changes();
+    let state = State { server, target, changes, following: None, told_of_nothing: false, ready: VecDeque::new() };
     futures_util::stream::unfold(state, |mut state| async move {
         let event = state.next().await?;
         Some((event, state))
@@ -38,10 +41,12 @@ pub(crate) fn stream(
 }
 
 struct State {
-    storage: Storage,
-    resource: Arc<Resource>,
-    hub: Arc<Hub>,
-    cursor: Option<Cursor>,
+    server: Arc<Server>,
+    target: Target,
+    changes: watch::Receiver<u64>,
+    following: Option<(Arc<Resource>, Cursor)>,
+    /// Whether it was said that there is nothing, as long as there is no such resource.
+    told_of_nothing: bool,
     ready: VecDeque<SourceEvent>,
 }
 
@@ -51,33 +56,52 @@ impl State {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            let Some(cursor) = &mut self.cursor else {
-                return match self.reset().await {
-                    Ok(event) => Some(event),
+            let Some((resource, cursor)) = &mut self.following else {
+                match self.begin().await {
+                    Ok(Some(event)) => return Some(event),
+                    Ok(None) => self.changes.changed().await.ok()?,
                     Err(error) => {
-                        tracing::error!(%error, resource = self.resource.kind.plural, "cannot list for a cache");
-                        None
+                        tracing::error!(%error, "cannot list for a cache");
+                        return None;
                     }
-                };
+                }
+                continue;
             };
-            match cursor.next().await {
-                Ok(batch) => {
+            let batch = tokio::select! {
+                () = resource.gone.cancelled() => None,
+                batch = cursor.next() => Some(batch),
+            };
+            match batch {
+                Some(Ok(batch)) => {
                     self.ready.extend(batch.events.iter().filter_map(|event| match (&event.object, &event.previous) {
                         (Some(object), _) => Some(SourceEvent::Applied(object.clone())),
                         (None, Some(previous)) => Some(SourceEvent::Deleted(previous.clone())),
                         (None, None) => None,
                     }))
                 }
-                Err(store::Error::Compacted { .. }) => self.cursor = None,
-                Err(_) => return None,
+                None | Some(Err(store::Error::Compacted { .. })) => self.following = None,
+                Some(Err(_)) => return None,
             }
         }
     }
 
-    async fn reset(&mut self) -> Result<SourceEvent> {
+    /// Begins anew; `None` when it is known already that there is nothing.
+    async fn begin(&mut self) -> Result<Option<SourceEvent>> {
+        self.changes.borrow_and_update();
+        let storage = &self.server.storage;
+        let resource = match &self.target {
+            Target::BuiltIn(resource) => Some(resource.clone()),
+            Target::Custom(group, version, plural) => storage.resources().served(group, version, plural),
+        };
+        let Some(resource) = resource else {
+            let told = std::mem::replace(&mut self.told_of_nothing, true);
+            return Ok((!told).then(|| SourceEvent::Reset(Vec::new(), storage.view().revision())));
+        };
+        self.told_of_nothing = false;
+        let hub = self.server.hub(&resource);
         let options = ListOptions { resource_version: "0".to_owned(), ..ListOptions::default() };
-        let page = self.storage.list(&self.resource, "", &options, &Selection::default()).await?;
-        self.cursor = Some(self.hub.cursor(page.revision));
-        Ok(SourceEvent::Reset(page.objects.into_iter().map(Arc::new).collect(), page.revision))
+        let page = storage.list(&resource, "", &options, &Selection::default()).await?;
+        self.following = Some((resource, hub.cursor(page.revision)));
+        Ok(Some(SourceEvent::Reset(page.objects.into_iter().map(Arc::new).collect(), page.revision)))
     }
 }

@@ -404,15 +404,18 @@ async fn every_kind_is_created_filled_in_shown_and_refused() {
     }
 }
 
-/// Every resource that Kubernetes serves by default, with its subresources; what this server does not have yet is left
-/// out. One line a version: the path, then the resources, `!` before those of the cluster.
+/// Every resource that Kubernetes serves by default, with its subresources, but for custom resources and the streams of
+/// pods, nodes and services. One line a version: the path, then the resources, `!` before those of the cluster.
 const SERVED: &str = "
-/api/v1 bindings configmaps endpoints events !namespaces/finalize !namespaces/status !nodes/status pods/binding pods/eviction pods/log pods/status secrets serviceaccounts/token services/status
+/api/v1 bindings !componentstatuses configmaps endpoints events limitranges !namespaces/finalize !namespaces/status !nodes/status persistentvolumeclaims/status !persistentvolumes/status pods/binding pods/ephemeralcontainers pods/eviction pods/log pods/resize pods/status podtemplates replicationcontrollers/scale replicationcontrollers/status resourcequotas/status secrets serviceaccounts/token services/status
 /apis/admissionregistration.k8s.io/v1 !mutatingadmissionpolicies !mutatingadmissionpolicybindings !mutatingwebhookconfigurations !validatingadmissionpolicies/status !validatingadmissionpolicybindings !validatingwebhookconfigurations
 /apis/apiregistration.k8s.io/v1 !apiservices/status
-/apis/apps/v1 deployments/scale deployments/status replicasets/scale replicasets/status
+/apis/apps/v1 controllerrevisions daemonsets/status deployments/scale deployments/status replicasets/scale replicasets/status statefulsets/scale statefulsets/status
 /apis/authentication.k8s.io/v1 !selfsubjectreviews !tokenreviews
 /apis/authorization.k8s.io/v1 localsubjectaccessreviews !selfsubjectaccessreviews !selfsubjectrulesreviews !subjectaccessreviews
+/apis/autoscaling/v1 horizontalpodautoscalers/status
+/apis/autoscaling/v2 horizontalpodautoscalers/status
+/apis/batch/v1 cronjobs/status jobs/status
 /apis/certificates.k8s.io/v1 !certificatesigningrequests/approval !certificatesigningrequests/status !clustertrustbundles podcertificaterequests/status
 /apis/coordination.k8s.io/v1 leases
 /apis/discovery.k8s.io/v1 endpointslices
@@ -420,6 +423,7 @@ const SERVED: &str = "
 /apis/flowcontrol.apiserver.k8s.io/v1 !flowschemas/status !prioritylevelconfigurations/status
 /apis/networking.k8s.io/v1 !ingressclasses ingresses/status !ipaddresses networkpolicies !servicecidrs/status
 /apis/node.k8s.io/v1 !runtimeclasses
+/apis/policy/v1 poddisruptionbudgets/status
 /apis/rbac.authorization.k8s.io/v1 !clusterrolebindings !clusterroles rolebindings roles
 /apis/resource.k8s.io/v1 !deviceclasses !devicetaintrules/status resourceclaims/status resourceclaimtemplates !resourceslices
 /apis/scheduling.k8s.io/v1 !priorityclasses
@@ -521,8 +525,8 @@ async fn an_event_is_one_thing_in_two_groups() {
     assert_eq!(told, "Event.events.k8s.io \"bad\" is invalid: eventTime: Required value");
 }
 
-/// A request for a certificate, and the key that did not sign it.
-fn signing_request(organization: &str, signer: &str) -> Value {
+/// A request for a certificate.
+pub(crate) fn signing_request(organization: &str, signer: &str) -> Value {
     use base64::Engine;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::OrganizationName, organization);

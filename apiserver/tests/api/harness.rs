@@ -110,6 +110,15 @@ impl Fixture {
         drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
         let dir = tempfile::tempdir().unwrap();
         let store = start_store(dir.path().join("store")).await;
+        Self::over(store, dir).await
+    }
+
+    /// Another server, which learns from the store alone what this one does.
+    pub(crate) async fn another(&self) -> Self {
+        Self::over(self.store.clone(), tempfile::tempdir().unwrap()).await
+    }
+
+    async fn over(store: Store, dir: TempDir) -> Self {
         let port = free_address().port();
         let config = Config {
             member_id: MEMBER,

@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Authority, Fixture};
 
-struct Cluster {
-    api: Fixture,
+pub(crate) struct Cluster {
+    pub(crate) api: Fixture,
     kubeconfig: PathBuf,
     kubectl: PathBuf,
-    shutdown: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let api = Fixture::start().await;
         let authority = Authority::new("cluster");
         let (cert, key) = authority.issue("kontiki", &[], &[]);
@@ -64,7 +64,7 @@ impl Cluster {
     }
 
     /// Runs kubectl with `input` on its standard input; its output, or its complaint.
-    async fn run(&self, input: &str, arguments: &str) -> Result<String, String> {
+    pub(crate) async fn run(&self, input: &str, arguments: &str) -> Result<String, String> {
         let mut child = Command::new(&self.kubectl)
             .args(arguments.split_whitespace())
             .env("KUBECONFIG", &self.kubeconfig)
@@ -85,7 +85,7 @@ impl Cluster {
         }
     }
 
-    async fn ok(&self, arguments: &str) -> String {
+    pub(crate) async fn ok(&self, arguments: &str) -> String {
         self.run("", arguments).await.unwrap()
     }
 }
@@ -151,6 +151,31 @@ async fn kubectl_tells_its_usual_story() {
     let unknown = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\nbar: 1\n";
     let strict = cluster.run(unknown, "create -f -").await.unwrap_err();
     assert!(strict.contains("unknown field \"bar\""), "{strict}");
+    cluster.shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_knows_the_kinds_of_the_cluster() {
+    let cluster = Cluster::start().await;
+    let mut request = crate::cluster_kinds::signing_request("team", "example.com/client");
+    request["apiVersion"] = "certificates.k8s.io/v1".into();
+    request["kind"] = "CertificateSigningRequest".into();
+    cluster.run(&request.to_string(), "create -f -").await.unwrap();
+    assert!(cluster.ok("get csr").await.contains("Pending"));
+    cluster.ok("certificate approve one").await;
+    assert!(cluster.ok("get csr one").await.contains("Approved"));
+    let denied = cluster.run("", "certificate deny one").await.unwrap_err();
+    assert!(denied.contains("is already Approved"), "{denied}");
+
+    cluster.ok("create ingress web --rule=example.com/*=web:80 --class=nginx").await;
+    let ingress = cluster.ok("get ing web").await;
+    assert!(ingress.contains("nginx") && ingress.contains("example.com"), "{ingress}");
+    cluster.ok("create priorityclass high --value=1000 --description=high").await;
+    assert!(cluster.ok("get pc high").await.contains("PreemptLowerPriority"));
+    assert!(cluster.ok("describe ingress web").await.contains("example.com"));
+    assert!(cluster.ok("explain ingress.spec.ingressClassName").await.contains("IngressClass"));
+    assert!(cluster.ok("explain resourceclaim.spec.devices.requests").await.contains("exactly"));
+    assert!(cluster.ok("get apiservices v1.networking.k8s.io").await.contains("Local"));
     cluster.shutdown.cancel();
 }
 

@@ -332,6 +332,7 @@ async fn both_versions_of_an_autoscaler_are_one_object() {
 fn old_manifests() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     vec![
         ("extensions/v1beta1", "DaemonSet", "/spec/updateStrategy/type", json!("OnDelete")),
+        ("extensions/v1beta1", "Ingress", "/spec/defaultBackend/service/port/number", json!(80)),
         ("extensions/v1beta1", "ReplicaSet", "/metadata/labels/app", json!("web")),
         ("apps/v1beta1", "Deployment", "/spec/revisionHistoryLimit", json!(2)),
         ("apps/v1beta1", "StatefulSet", "/spec/updateStrategy/type", json!("OnDelete")),
@@ -344,12 +345,13 @@ fn old_manifests() -> Vec<(&'static str, &'static str, &'static str, Value)> {
 }
 
 /// The least that a manifest of that time had to say.
-fn old_spec(api_version: &str) -> Value {
-    match api_version {
-        "batch/v1beta1" => {
+fn old_spec(api_version: &str, kind: &str) -> Value {
+    match (api_version, kind) {
+        (_, "Ingress") => json!({ "backend": { "serviceName": "web", "servicePort": 80 } }),
+        ("batch/v1beta1", _) => {
             json!({ "schedule": "@daily", "jobTemplate": { "spec": { "template": { "spec": pod("Never") } } } })
         }
-        "apps/v1beta2" => set(),
+        ("apps/v1beta2", _) => set(),
         _ => json!({ "template": set()["template"] }),
     }
 }
@@ -358,15 +360,18 @@ fn old_spec(api_version: &str) -> Value {
 async fn old_manifests_apply_with_their_old_defaults_and_a_warning() {
     let api = Fixture::start().await;
     for (api_version, kind, pointer, want) in old_manifests() {
-        let plural = format!("{}s", kind.to_lowercase());
-        let spec = old_spec(api_version);
+        let spec = old_spec(api_version, kind);
+        let (plural, group) = match kind {
+            "Ingress" => ("ingresses".to_owned(), "networking.k8s.io"),
+            "CronJob" => ("cronjobs".to_owned(), "batch"),
+            _ => (format!("{}s", kind.to_lowercase()), "apps"),
+        };
         let path = format!("/apis/{api_version}/namespaces/default/{plural}");
         let body = json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": "web" }, "spec": spec });
         let made = api.send(Method::POST, &path, "application/json", body).await;
         let warning = format!("{api_version} {kind} is deprecated");
         assert!(made.warnings.iter().any(|text| text.contains(&warning)), "{:?}", made.warnings);
         assert_eq!(made.expect(201)["apiVersion"], api_version);
-        let group = if api_version == "batch/v1beta1" { "batch" } else { "apps" };
         let present = format!("/apis/{group}/v1/namespaces/default/{plural}/web");
         let seen = api.get(&present).await;
         assert!(seen.warnings.is_empty(), "{:?}", seen.warnings);
@@ -383,7 +388,9 @@ async fn a_disruption_budget_is_spent_once() {
     let budget = json!({ "metadata": { "name": "web" }, "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "web" } } } });
     api.post("/api/v1/namespaces/default/serviceaccounts", &json!({ "metadata": { "name": "default" } })).await;
     for name in ["web-0", "web-1"] {
-        let pod = json!({ "metadata": { "name": name, "labels": { "app": "web" } }, "spec": pod("Always") });
+        let mut spec = pod("Always");
+        spec["nodeName"] = "somewhere".into();
+        let pod = json!({ "metadata": { "name": name, "labels": { "app": "web" } }, "spec": spec });
         api.post(pods, &pod).await.expect(201);
         let running =
             json!({ "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] } });
@@ -399,6 +406,10 @@ async fn a_disruption_budget_is_spent_once() {
     let status = json!({ "status": { "observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2 } });
     api.merge(&format!("{budgets}/web/status"), &status).await.expect(200);
     evict("web-0").await.expect(201);
+    // The node ends the pod; until then it says why it goes.
+    let going = api.get(&format!("{pods}/web-0")).await.expect(200);
+    assert!(going["metadata"]["deletionTimestamp"].is_string(), "{going}");
+    assert_eq!(going["status"]["conditions"][1]["reason"], "EvictionByEvictionAPI");
     let spent = api.get(&format!("{budgets}/web")).await.expect(200);
     assert_eq!(spent["status"]["disruptionsAllowed"], 0);
     assert!(spent["status"]["disruptedPods"]["web-0"].is_string(), "{spent}");

@@ -70,6 +70,7 @@ fn mistakes_are_told_with_their_fix_and_nothing_is_injected() {
         (&["--faults", "kill-leader", "--for", "1s"], 2, "use --for 5s or more"),
         (&["--faults", "agent-kill"], 2, "agent-kill needs a worker"),
         (&["--probe", "http://10.0.0.1/"], 2, "write it like"),
+        (&["--report", "/no/such/folder/report.html"], 1, "name a file in a folder that exists"),
         (&["--for", "soon"], 2, "write it like 500ms, 90s or 2m"),
         // A probe that fails before anything was done to the cluster tells nothing about it.
         (&["--probe", "liar=echo no luck >&2; false"], 1, "the probe liar fails before any fault"),

@@ -44,6 +44,20 @@ fn ten_leaders_cut_from_the_network_lose_no_acknowledged_write() {
     lose_leaders("cut off", 10, Cluster::cut, Cluster::mend);
 }
 
+/// Otherwise nobody would act for as long as the slowest connection takes to end.
+#[test]
+fn a_leader_that_ends_in_order_hands_over_before_it_waits_for_connections() {
+    let cluster = Cluster::up(program(), &["--workers", "0"]);
+    let leader = cluster.leader();
+    let (_, address) = cluster.masters().into_iter().find(|(master, _)| *master == leader).expect("it is a master");
+    // A client that never says anything is waited for, for ten seconds.
+    let silent = std::net::TcpStream::connect((address, 6443)).expect("the API port is open");
+    cluster.signal(&leader, "server", Signal::SIGTERM);
+    another_leads(&cluster, &leader);
+    assert!(cluster.runs(&leader, "server"), "it has ended, and handed over only then");
+    drop(silent);
+}
+
 /// A leader that dies, is paused or is cut off takes nothing from the workers: not a container is started anew.
 #[test]
 fn pods_do_not_notice_that_leaders_are_lost() {

@@ -10,6 +10,7 @@ mod first_light;
 mod kubectl_versions;
 mod machine;
 mod recovery;
+mod streaming;
 mod up_and_down;
 
 use std::path::Path;

@@ -213,7 +213,7 @@ impl Fixture {
         send(&self.client, Method::DELETE, path, Some(&json!({"propagationPolicy": "Background"}))).await.unwrap();
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         send(&self.client, Method::GET, path, None).await.unwrap_or_default()
     }
 

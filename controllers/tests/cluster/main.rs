@@ -53,6 +53,37 @@ mod stories {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn custom_resources_go_with_their_namespace_and_with_their_owners() {
+        let cluster = Fixture::start(NODE_GRACE_LONG, &["n1"]).await;
+        let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+        let definition = json!({
+            "metadata": {"name": "widgets.example.com"},
+            "spec": {
+                "group": "example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}],
+            },
+        });
+        cluster.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition).await;
+        cluster.exists("/apis/example.com/v1/widgets").await;
+        cluster.post("/api/v1/namespaces", &json!({"metadata": {"name": "team"}})).await;
+        let widget = |name: &str| json!({"metadata": {"name": name}, "spec": {"size": 1}});
+        cluster.post("/apis/example.com/v1/namespaces/team/widgets", &widget("a")).await;
+        cluster.post("/apis/example.com/v1/namespaces/default/widgets", &widget("owner")).await;
+        let path = "/apis/example.com/v1/namespaces/default/widgets/owner";
+        let uid = cluster.get(path).await["metadata"]["uid"].clone();
+        let owner = json!([{"apiVersion": "example.com/v1", "kind": "Widget", "name": "owner", "uid": uid}]);
+        let owned = json!({"metadata": {"name": "owned", "ownerReferences": owner}});
+        cluster.post("/apis/example.com/v1/namespaces/default/widgets", &owned).await;
+        cluster.post("/api/v1/namespaces/default/configmaps", &owned).await;
+        cluster.delete(path).await;
+        cluster.none_left("/apis/example.com/v1/namespaces/default/widgets").await;
+        cluster.gone("/api/v1/namespaces/default/configmaps/owned").await;
+        cluster.delete("/api/v1/namespaces/team").await;
+        cluster.gone("/api/v1/namespaces/team").await;
+        cluster.none_left("/apis/example.com/v1/widgets").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn pods_of_a_silent_node_are_replaced_elsewhere() {
         let cluster = Fixture::start(Duration::from_secs(2), &["n1", "n2"]).await;
         cluster.deploy("web", 4, "image:1").await;

@@ -161,12 +161,6 @@ pub(crate) mod sample {
             revision: None,
         };
         let pods = BTreeMap::from([("default/web-1 uid".to_owned(), "web id restarts=0".to_owned())]);
-        let planned = Planned {
-            at: Duration::from_secs(3),
-            fault: find("kill-leader").unwrap(),
-            lasts: Duration::from_secs(2),
-            pick: 0,
-        };
         Evidence {
             epoch,
             length: Duration::from_secs(10),
@@ -179,15 +173,7 @@ pub(crate) mod sample {
             ],
             leaders: vec![look(0, 1, Some("m1")), look(3100, 1, None), look(3400, 2, Some("m2"))],
             claims: BTreeMap::from([(1, BTreeSet::from(["m1".into()])), (2, BTreeSet::from(["m2".into()]))]),
-            injected: vec![Injected {
-                planned,
-                hosts: vec!["m1".into()],
-                began: at(epoch, 3000),
-                healed: at(epoch, 5000),
-                recovered: Some(at(epoch, 6000)),
-                proof: Ok("process 7 ended; m2 leads after 0.40 s".into()),
-                leaders: ("m1".into(), Some("m2".into())),
-            }],
+            injected: vec![killed_leader(epoch)],
             hashes: vec![("m1".into(), Ok(7)), ("m2".into(), Ok(7)), ("m3".into(), Ok(7))],
             containers: (pods.clone(), pods),
             probes: vec![Probed {
@@ -199,6 +185,24 @@ pub(crate) mod sample {
             workload: None,
             troubles: Vec::new(),
             limits: Limits { gap: Duration::from_secs(30), outage: Duration::from_secs(10) },
+        }
+    }
+
+    fn killed_leader(epoch: Instant) -> Injected {
+        let planned = Planned {
+            at: Duration::from_secs(3),
+            fault: find("kill-leader").unwrap(),
+            lasts: Duration::from_secs(2),
+            pick: 0,
+        };
+        Injected {
+            planned,
+            hosts: vec!["m1".into()],
+            began: at(epoch, 3000),
+            healed: at(epoch, 5000),
+            recovered: Some(at(epoch, 6000)),
+            proof: Ok("process 7 ended; m2 leads after 0.40 s".into()),
+            leaders: ("m1".into(), Some("m2".into())),
         }
     }
 }

@@ -8,17 +8,12 @@ use std::{
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 
 use super::record;
 use crate::up::cluster::Cluster;
-
-/// How long the kernel may take to let go of what a killed run held.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// The guard of this process. Dropping it lets the guard look, and waits for it.
 pub(crate) struct Guard {
@@ -60,17 +55,9 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
     if record::load(&cluster)?.is_empty() {
         return Ok(());
     }
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        if let Some(_held) = record::hold(&cluster)? {
-            return record::heal(&cluster).map(drop);
-        }
-        pause();
+    match record::hold_patiently(&cluster)? {
+        Some(_held) => record::heal(&cluster).map(drop),
+        // Whoever holds it has found the record, too.
+        None => Ok(()),
     }
-    Ok(())
-}
-
-#[allow(clippy::disallowed_methods, reason = "the pause between two looks at a condition that has a deadline")]
-fn pause() {
-    std::thread::sleep(PAUSE);
 }

@@ -61,7 +61,7 @@ pub(crate) async fn cut(args: &VictimArgs, say: &mut dyn FnMut(&str)) -> Result<
 /// Undoes everything that is written down.
 pub(crate) async fn heal(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
     let cluster = cluster(dir)?;
-    let held = record::hold(&cluster)?;
+    let held = record::hold_patiently(&cluster)?;
     let Some(_held) = held else {
         bail!("a run of `kontiki chaos` is under way: it heals by itself; end it with Ctrl-C");
     };
@@ -88,7 +88,7 @@ struct Victim {
 impl Victim {
     async fn find(args: &VictimArgs) -> Result<Self> {
         let cluster = cluster(&args.folder.dir)?;
-        let Some(held) = record::hold(&cluster)? else {
+        let Some(held) = record::hold_patiently(&cluster)? else {
             bail!("another `kontiki chaos` is at work on this cluster: wait until it ends");
         };
         let observer = Observer::start(&cluster, &Access::load(&cluster.dir.join("etcd"))?);

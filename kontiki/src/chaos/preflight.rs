@@ -1,8 +1,8 @@
 //! What must be so before the first fault: every complaint names its fix, and nothing was injected yet.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs::OpenOptions, path::PathBuf, time::Duration};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::time::{Instant, sleep};
 
 use super::{faults::Fault, observer::Observer, probes::Prober, record};
@@ -26,9 +26,18 @@ pub(crate) fn programs(faults: &[&'static Fault]) -> Result<()> {
     Ok(())
 }
 
+/// What is to be written in the end can be written.
+pub(crate) fn writable<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
+    for file in files {
+        let opened = OpenOptions::new().create(true).append(true).open(file);
+        opened.with_context(|| format!("cannot write {}: name a file in a folder that exists", file.display()))?;
+    }
+    Ok(())
+}
+
 /// Takes hold of the cluster and heals what a killed run left.
 pub(crate) fn take(cluster: &Cluster, say: &mut dyn FnMut(&str)) -> Result<record::Hold> {
-    let Some(held) = record::hold(cluster)? else {
+    let Some(held) = record::hold_patiently(cluster)? else {
         bail!("another `kontiki chaos` is at work on this cluster: wait until it ends");
     };
     // The processes that this starts are this machine's from now on, as those of `kontiki up` are.

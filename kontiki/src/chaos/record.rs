@@ -26,7 +26,10 @@ use crate::{
 
 /// How long a killed process may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
-const KILL_PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// How long another command may still hold the cluster.
+const HOLD_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How one fault is undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +99,7 @@ fn kill(process: &Process) -> Result<()> {
 
 #[allow(clippy::disallowed_methods, reason = "the pause between two looks at a condition that has a deadline")]
 fn pause() {
-    std::thread::sleep(KILL_PAUSE);
+    std::thread::sleep(PAUSE);
 }
 
 /// The folder of everything that `kontiki chaos` keeps in a cluster's folder.
@@ -169,6 +172,17 @@ pub(crate) fn hold(cluster: &Cluster) -> Result<Option<Hold>> {
         Ok(lock) => Ok(Some(Hold(lock))),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// The same, with patience: what a killed run had just started may hold on for a moment.
+pub(crate) fn hold_patiently(cluster: &Cluster) -> Result<Option<Hold>> {
+    let deadline = Instant::now() + HOLD_PATIENCE;
+    loop {
+        match hold(cluster)? {
+            None if Instant::now() < deadline => pause(),
+            held => return Ok(held),
+        }
     }
 }
 

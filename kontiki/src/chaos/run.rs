@@ -35,10 +35,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Runs; true when every promise was kept.
 pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<bool> {
     // Mistakes on the command line are told even where there is no cluster.
-    Plan::read(args, None, || 0)?;
+    let known = Cluster::load(&args.folder.dir)?;
+    let plan = Plan::read(args, known.as_ref(), || u64::from(rand::random::<u32>()))?;
     let cluster = cluster(&args.folder.dir)?;
-    let plan = Plan::read(args, Some(&cluster), || u64::from(rand::random::<u32>()))?;
     preflight::programs(&plan.faults())?;
+    preflight::writable(args.junit.iter().chain(&args.report))?;
     let held = preflight::take(&cluster, say)?;
     let began = jiff::Timestamp::now();
     let session = Session::open(&cluster, began.as_second()).await?;

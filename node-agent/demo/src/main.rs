@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-const HELP: &str = "demo [serve | exit CODE | cat PATH... | ls PATH... | write PATH TEXT | sleep SECONDS | ignore-term \
+const HELP: &str = "demo [serve | exit CODE | cat [PATH...] | ls PATH... | write PATH TEXT | sleep SECONDS | ignore-term \
                     | alloc MEBIBYTES | fork COUNT | env | id | spew BYTES | spin SECONDS \
                     | get http://ADDRESS:PORT/PATH]";
 const CONNECTIONS_MAX: usize = 64;
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let result = match *words.as_slice() {
         [] | ["serve"] => serve(),
         ["exit", code] => return code.parse().map_or(ExitCode::FAILURE, |code: u8| ExitCode::from(code)),
+        ["cat"] => io::copy(&mut io::stdin(), &mut io::stdout()).map(drop).map_err(|error| error.to_string()),
         ["cat", ref paths @ ..] => paths.iter().try_for_each(|path| cat(path)),
         ["ls", ref paths @ ..] => paths.iter().try_for_each(|path| list(path)),
         ["write", path, text] => fs::write(path, text).map_err(|error| format!("{path}: {error}")),

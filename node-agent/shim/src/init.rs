@@ -1,6 +1,6 @@
-//! The container's side of a start: from the clone to the exec.
+//! The container's side of a start: from the clone to the exec. So too for a further program in a container that runs.
 //!
-//! Only system calls on data that [`Plan`] prepared: no allocation, no lock, no formatting. A failure is sent to the shim
+//! Only system calls on data that [`Plan`] and [`Bounds`] prepared: no allocation, no lock, no formatting. A failure is sent to the shim
 //! as eight bytes, and the shim finds the words.
 
 use std::{
@@ -12,13 +12,13 @@ use rustix::{
     fs::{CWD, FileType, Gid, Mode, OFlags, Uid},
     io::Errno,
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags},
-    thread::{CapabilitySet, CapabilitySets, UnshareFlags},
+    thread::{CapabilitySet, CapabilitySets, ThreadNameSpaceType, UnshareFlags},
 };
 
 use crate::{
-    plan::{Device, Filesystem, Plan},
+    plan::{Bounds, Device, Filesystem, Plan, Program},
     root::{self, Links},
-    sys,
+    sys, terminal,
 };
 
 /// What was being done when a start failed.
@@ -34,7 +34,9 @@ pub(crate) enum Step {
     ReadOnly,
     Bind,
     Pivot,
+    Terminal,
     Streams,
+    Session,
     Privileges,
     User,
     Filter,
@@ -42,7 +44,7 @@ pub(crate) enum Step {
     Exec,
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 17] = [
     Step::Wait,
     Step::Namespaces,
     Step::Root,
@@ -52,7 +54,9 @@ const STEPS: [Step; 15] = [
     Step::ReadOnly,
     Step::Bind,
     Step::Pivot,
+    Step::Terminal,
     Step::Streams,
+    Step::Session,
     Step::Privileges,
     Step::User,
     Step::Filter,
@@ -96,14 +100,35 @@ pub(crate) struct Ends {
     pub(crate) go: OwnedFd,
     /// Takes a [`Fault`]; closed by a successful exec.
     pub(crate) fault: OwnedFd,
-    pub(crate) stdin: OwnedFd,
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
+    /// Standard input, output and error.
+    pub(crate) stdio: [OwnedFd; 3],
+    /// Takes the near end of the terminal that the process makes for itself, in place of `stdio`.
+    pub(crate) console: Option<OwnedFd>,
+}
+
+/// A further program in a container.
+pub(crate) struct Join<'a> {
+    /// The container's first process.
+    pub(crate) container: BorrowedFd<'a>,
+    pub(crate) bounds: &'a Bounds,
+    pub(crate) program: &'a Program,
+    /// The standard streams are a terminal.
+    pub(crate) terminal: bool,
 }
 
 /// Becomes the container's program, or reports why not and ends.
 pub(crate) fn run(plan: &Plan, ends: &Ends) -> ! {
     let Err(fault) = enter(plan, ends);
+    give_up(fault, ends)
+}
+
+/// Becomes a further program of a container, or reports why not and ends.
+pub(crate) fn join(join: &Join<'_>, ends: &Ends) -> ! {
+    let Err(fault) = enter_running(join, ends);
+    give_up(fault, ends)
+}
+
+fn give_up(fault: Fault, ends: &Ends) -> ! {
     let pipe = if fault.step as u8 > Step::Streams as u8 { sys::borrow(FAULT) } else { ends.fault.as_fd() };
     // Nothing is left to do when even this fails: the shim sees the process end.
     rustix::io::write(pipe, &fault.encode()).ok();
@@ -118,14 +143,19 @@ fn at(step: Step, index: usize) -> impl Fn(Errno) -> Fault {
     move |errno| Fault { step, index, errno: errno.raw_os_error() }
 }
 
-fn enter(plan: &Plan, ends: &Ends) -> Result<Infallible, Fault> {
-    sys::reset_signals();
+/// Waits until the shim has put the process into its control groups.
+fn wait(ends: &Ends) -> Result<(), Fault> {
     let mut byte = [0_u8; 1];
     match rustix::io::read(&ends.go, &mut byte) {
-        Ok(1) => {}
-        Ok(_) => return Err(at(Step::Wait, 0)(Errno::PIPE)),
-        Err(errno) => return Err(at(Step::Wait, 0)(errno)),
+        Ok(1) => Ok(()),
+        Ok(_) => Err(at(Step::Wait, 0)(Errno::PIPE)),
+        Err(errno) => Err(at(Step::Wait, 0)(errno)),
     }
+}
+
+fn enter(plan: &Plan, ends: &Ends) -> Result<Infallible, Fault> {
+    sys::reset_signals();
+    wait(ends)?;
     // Only now, so that the container's root of the group hierarchy is its own group.
     sys::unshare(UnshareFlags::NEWCGROUP).map_err(at(Step::Namespaces, 0))?;
     rustix::process::setsid().map_err(at(Step::Namespaces, 1))?;
@@ -133,11 +163,39 @@ fn enter(plan: &Plan, ends: &Ends) -> Result<Infallible, Fault> {
     build_root(plan)?;
     pivot(plan).map_err(at(Step::Pivot, 0))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    streams(ends).map_err(at(Step::Streams, 0))?;
+    let own = ends.console.as_ref().map(|console| terminal::open(console.as_fd(), plan.bounds.identity.uid));
+    let own = own.transpose().map_err(at(Step::Terminal, 0))?;
+    match &own {
+        Some(own) => streams([own, own, own], &ends.fault),
+        None => streams(ends.stdio.each_ref(), &ends.fault),
+    }
+    .map_err(at(Step::Streams, 0))?;
+    if own.is_some() {
+        rustix::process::ioctl_tiocsctty(sys::borrow(0)).map_err(at(Step::Session, 0))?;
+    }
+    finish(&plan.bounds, &plan.program)
+}
+
+fn enter_running(join: &Join<'_>, ends: &Ends) -> Result<Infallible, Fault> {
+    sys::reset_signals();
+    wait(ends)?;
+    // The process table was joined at the clone; network, host name and shared memory are the shim's own.
+    let spaces = ThreadNameSpaceType::MOUNT | ThreadNameSpaceType::CONTROL_GROUP;
+    rustix::thread::move_into_thread_name_spaces(join.container, spaces).map_err(at(Step::Namespaces, 0))?;
+    rustix::process::setsid().map_err(at(Step::Namespaces, 1))?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    streams(ends.stdio.each_ref(), &ends.fault).map_err(at(Step::Streams, 0))?;
+    if join.terminal {
+        rustix::process::ioctl_tiocsctty(sys::borrow(0)).map_err(at(Step::Session, 0))?;
+    }
+    finish(join.bounds, join.program)
+}
+
+fn finish(bounds: &Bounds, program: &Program) -> Result<Infallible, Fault> {
     // Still as root: the working directory may be another user's.
-    rustix::process::chdir(&plan.cwd.path).map_err(at(Step::WorkingDirectory, 0))?;
-    become_user(plan)?;
-    execute(plan)
+    rustix::process::chdir(&bounds.cwd).map_err(at(Step::WorkingDirectory, 0))?;
+    become_user(bounds)?;
+    execute(program)
 }
 
 fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> rustix::io::Result<()> {
@@ -261,25 +319,25 @@ fn pivot(plan: &Plan) -> rustix::io::Result<()> {
 }
 
 /// Leaves exactly the three standard streams and the fault pipe open, so that no path below `/proc/self/fd` leads out.
-fn streams(ends: &Ends) -> rustix::io::Result<()> {
-    for (number, end) in [(0, &ends.stdin), (1, &ends.stdout), (2, &ends.stderr)] {
+fn streams(stdio: [&OwnedFd; 3], fault: &OwnedFd) -> rustix::io::Result<()> {
+    for (number, end) in (0..).zip(stdio) {
         sys::duplicate_to(end.as_fd(), number, false)?;
     }
-    sys::duplicate_to(ends.fault.as_fd(), FAULT, true)?;
+    sys::duplicate_to(fault.as_fd(), FAULT, true)?;
     sys::close_from(FAULT.cast_unsigned() + 1)
 }
 
-fn become_user(plan: &Plan) -> Result<(), Fault> {
+fn become_user(bounds: &Bounds) -> Result<(), Fault> {
     let privileges = |index| at(Step::Privileges, index);
-    if plan.no_new_privs {
+    if bounds.no_new_privs {
         rustix::thread::set_no_new_privs(true).map_err(privileges(0))?;
     } else {
         // Without no_new_privs the filter needs a capability that is about to be dropped.
-        filter(plan)?;
+        filter(bounds)?;
     }
     for number in 0..64_u32 {
         let capability = CapabilitySet::from_bits_retain(1 << number);
-        if plan.capabilities & (1 << number) != 0 {
+        if bounds.capabilities & (1 << number) != 0 {
             continue;
         }
         match rustix::thread::remove_capability_from_bounding_set(capability) {
@@ -288,30 +346,30 @@ fn become_user(plan: &Plan) -> Result<(), Fault> {
             result => result.map_err(privileges(1))?,
         }
     }
-    let groups = &plan.identity.groups;
+    let groups = &bounds.identity.groups;
     sys::set_groups(groups).map_err(at(Step::User, 0))?;
-    let gid = Gid::from_raw(plan.identity.gid);
+    let gid = Gid::from_raw(bounds.identity.gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(at(Step::User, 1))?;
-    let uid = Uid::from_raw(plan.identity.uid);
+    let uid = Uid::from_raw(bounds.identity.uid);
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(at(Step::User, 2))?;
-    let held = if plan.identity.uid == 0 { plan.capabilities } else { 0 };
+    let held = if bounds.identity.uid == 0 { bounds.capabilities } else { 0 };
     let held = CapabilitySet::from_bits_retain(held);
     let sets = CapabilitySets { effective: held, permitted: held, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets).map_err(privileges(2))?;
     // After the change of user, which would clear it. A container must not outlive its shim: nobody would know of it.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(privileges(3))?;
-    if plan.no_new_privs { filter(plan) } else { Ok(()) }
+    if bounds.no_new_privs { filter(bounds) } else { Ok(()) }
 }
 
-fn filter(plan: &Plan) -> Result<(), Fault> {
-    if plan.filter.is_empty() { Ok(()) } else { sys::install_filter(&plan.filter).map_err(at(Step::Filter, 0)) }
+fn filter(bounds: &Bounds) -> Result<(), Fault> {
+    if bounds.filter.is_empty() { Ok(()) } else { sys::install_filter(&bounds.filter).map_err(at(Step::Filter, 0)) }
 }
 
 /// Tries the program's possible places as a shell does: a place without it is skipped, one that refuses is remembered.
-fn execute(plan: &Plan) -> Result<Infallible, Fault> {
+fn execute(program: &Program) -> Result<Infallible, Fault> {
     let mut worst = libc::ENOENT;
-    for candidate in &plan.candidates {
-        match sys::execve(candidate, &plan.args, &plan.env) {
+    for candidate in &program.candidates {
+        match sys::execve(candidate, &program.args, &program.env) {
             libc::ENOENT | libc::ENOTDIR => {}
             libc::EACCES => worst = libc::EACCES,
             other => return Err(Fault { step: Step::Exec, index: 0, errno: other }),

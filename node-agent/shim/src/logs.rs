@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::clock;
+use crate::{clock, tap::Tap};
 
 /// A line that is longer is written in parts of this size.
 const PART_MAX: usize = 16 * 1024;
@@ -45,6 +45,8 @@ impl LogFile {
 pub(crate) struct Stream {
     /// The reading end; `None` at its end.
     pub(crate) pipe: Option<OwnedFd>,
+    /// Who else gets what is written.
+    pub(crate) taps: Vec<Tap>,
     lines: Lines,
 }
 
@@ -58,8 +60,24 @@ pub(crate) enum Drained {
 }
 
 impl Stream {
-    pub(crate) fn new(pipe: OwnedFd, name: &'static str) -> Self {
-        Self { pipe: Some(pipe), lines: Lines { name, part: Vec::new() } }
+    /// Without a pipe there is nothing to come.
+    pub(crate) fn new(pipe: Option<OwnedFd>, name: &'static str) -> Self {
+        Self { pipe, taps: Vec::new(), lines: Lines { name, part: Vec::new() } }
+    }
+
+    /// Whether an attached client has to read before more is taken from the container.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.taps.iter().any(Tap::is_full)
+    }
+
+    /// Hands attached clients what they had no room for, and lets go of those that are gone or have got all.
+    pub(crate) fn flush(&mut self) {
+        let ended = self.pipe.is_none();
+        self.taps.retain_mut(|tap| tap.flush().is_ok() && (tap.is_full() || !ended));
+    }
+
+    fn share(&mut self, bytes: &[u8]) {
+        self.taps.retain_mut(|tap| tap.give(bytes).is_ok());
     }
 
     /// Moves what is in the pipe, at most `buffer` once, to the log.
@@ -71,6 +89,7 @@ impl Stream {
                 entries.clear();
                 self.lines.take(&buffer[..read], &clock::now_text(), entries);
                 log.write(entries);
+                self.share(&buffer[..read]);
                 return Drained::Open;
             }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Drained::Open,
@@ -88,6 +107,7 @@ impl Stream {
                     entries.clear();
                     self.lines.take(&buffer[..read], &clock::now_text(), entries);
                     log.write(entries);
+                    self.share(&buffer[..read]);
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 _ => self.finish(entries, log),
@@ -100,6 +120,7 @@ impl Stream {
         entries.clear();
         self.lines.end(&clock::now_text(), entries);
         log.write(entries);
+        self.flush();
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod clock;
 mod container;
+mod exec;
 mod init;
 mod logs;
 mod plan;
@@ -13,6 +14,8 @@ mod protocol;
 mod root;
 mod server;
 mod sys;
+mod tap;
+mod terminal;
 mod users;
 
 use std::{

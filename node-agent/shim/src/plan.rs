@@ -52,16 +52,52 @@ pub(crate) struct Plan {
     pub(crate) read_only: Vec<CString>,
     pub(crate) binds: Vec<Bind>,
     pub(crate) cwd: Target,
+    pub(crate) bounds: Bounds,
+    pub(crate) program: Program,
+}
+
+/// What every process of a container is and may, its first one and those that are run in it later.
+pub(crate) struct Bounds {
     pub(crate) identity: Identity,
     pub(crate) capabilities: u64,
     pub(crate) no_new_privs: bool,
     pub(crate) filter: Vec<libc::sock_filter>,
-    /// The program's possible paths, in the order of `$PATH`.
+    /// The working directory.
+    pub(crate) cwd: CString,
+    env: Vec<String>,
+}
+
+impl Bounds {
+    /// A further program within the same bounds; lines of `env` replace the container's.
+    pub(crate) fn program(&self, args: &[String], env: &[String]) -> Result<Program, Refusal> {
+        let name = |line: &str| line.split('=').next().map(str::to_owned);
+        let replaced: Vec<_> = env.iter().map(|line| name(line)).collect();
+        let kept = self.env.iter().filter(|line| !replaced.contains(&name(line)));
+        let env: Vec<String> = kept.chain(env).cloned().collect();
+        Program::new(args, &env)
+    }
+}
+
+/// A program to execute.
+pub(crate) struct Program {
+    /// Its possible paths, in the order of `$PATH`.
     pub(crate) candidates: Vec<CString>,
     pub(crate) args: PointerList,
     pub(crate) env: PointerList,
     /// What `args` and `env` point to.
     _strings: [Vec<CString>; 2],
+}
+
+impl Program {
+    fn new(args: &[String], env: &[String]) -> Result<Self, Refusal> {
+        let strings = [c_strings(args)?, c_strings(env)?];
+        Ok(Self {
+            candidates: candidates(args, env)?,
+            args: PointerList::new(&strings[0]),
+            env: PointerList::new(&strings[1]),
+            _strings: strings,
+        })
+    }
 }
 
 /// A file system to make inside the container's namespaces.
@@ -98,7 +134,7 @@ impl Plan {
             settle(root.as_fd(), &bind.target, made.folder)?;
         }
         settle(root.as_fd(), Path::new(&setup.cwd), true)?;
-        let strings = [c_strings(&setup.args)?, c_strings(&env)?];
+        let program = Program::new(&setup.args, &env)?;
         Ok(Self {
             attach_at: c_string(setup.attach_at.as_os_str().as_bytes())?,
             read_only_root: setup.read_only_root,
@@ -108,14 +144,15 @@ impl Plan {
             read_only: c_strings(&setup.read_only_paths)?,
             binds,
             cwd: target(Path::new(&setup.cwd), true)?,
-            capabilities: setup.capabilities,
-            no_new_privs: setup.no_new_privs,
-            filter: setup.seccomp.iter().map(|packed| unpack(*packed)).collect(),
-            candidates: candidates(&setup.args, &env)?,
-            args: PointerList::new(&strings[0]),
-            env: PointerList::new(&strings[1]),
-            _strings: strings,
-            identity,
+            bounds: Bounds {
+                capabilities: setup.capabilities,
+                no_new_privs: setup.no_new_privs,
+                filter: setup.seccomp.iter().map(|packed| unpack(*packed)).collect(),
+                cwd: c_string(setup.cwd.as_bytes())?,
+                identity,
+                env,
+            },
+            program,
             root,
         })
     }

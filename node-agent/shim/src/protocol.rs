@@ -9,12 +9,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// The version of the requests below.
-pub(crate) const VERSION: u32 = 1;
+/// The version of the newest request below.
+pub(crate) const VERSION: u32 = 2;
 /// No packet is longer.
 pub(crate) const PACKET_MAX: usize = 128 * 1024;
 /// No container specification, and no setup, is longer.
 pub(crate) const SPEC_MAX: usize = 16 * 1024 * 1024;
+/// A packet carries at most this many descriptors.
+pub(crate) const FILES_MAX: usize = 4;
 /// Name of the socket in the pod's directory.
 pub(crate) const SOCKET: &str = "shim.sock";
 /// Name of the folder with one folder per container in the pod's directory.
@@ -88,6 +90,36 @@ pub(crate) enum Request {
         /// The container's id.
         id: String,
     },
+    /// Run a further program in a container. Attached: its [`ExecSetup`] in a memory file, then its three standard
+    /// streams. Since version 2.
+    Exec {
+        /// The container's id.
+        id: String,
+        /// Names the process; chosen by the agent and never used again.
+        number: u64,
+    },
+    /// Send a signal to a program that was run in a container. Since version 2.
+    SignalExec {
+        /// Names the process.
+        number: u64,
+        /// Number of the signal.
+        signal: i32,
+    },
+    /// Copy a container's output from now on to the attached pipes: standard output if asked for, then standard error if
+    /// asked for. Answered with the writing end of its standard input, if it has one. Since version 2.
+    Attach {
+        /// The container's id.
+        id: String,
+        /// The first pipe is for standard output.
+        stdout: bool,
+        /// The last pipe is for standard error.
+        stderr: bool,
+    },
+    /// End a container's standard input, once nobody else holds its writing end. Since version 2.
+    CloseStdin {
+        /// The container's id.
+        id: String,
+    },
     /// List the containers.
     State,
     /// End, if no container runs.
@@ -112,6 +144,13 @@ pub(crate) enum ToAgent {
         /// How.
         exit: ExitRecord,
     },
+    /// A program that was run in a container has ended.
+    ExecExited {
+        /// Names the process.
+        number: u64,
+        /// Exit code; 128 + signal for a killed process.
+        code: i32,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -126,6 +165,11 @@ pub(crate) enum Reply {
         pid: u32,
         /// When, in nanoseconds since 1970.
         started_nanos: i64,
+    },
+    /// The output is being copied; the writing end of the input is attached, if there is one.
+    Attached {
+        /// The input is a terminal.
+        terminal: bool,
     },
     /// All containers.
     State {
@@ -234,6 +278,23 @@ pub(crate) struct ContainerSetup {
     pub(crate) oom_events: Option<PathBuf>,
     /// Where the output goes.
     pub(crate) log_path: PathBuf,
+    /// The standard input is a pipe that clients may attach to, not `/dev/null`.
+    #[serde(default)]
+    pub(crate) stdin: bool,
+    /// The standard streams are a terminal.
+    #[serde(default)]
+    pub(crate) terminal: bool,
+}
+
+/// A further program in a container that runs. All that is not said here is as for the container's own program.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ExecSetup {
+    /// Program and arguments; never empty.
+    pub(crate) args: Vec<String>,
+    /// `NAME=value` lines that replace those of the container.
+    pub(crate) env: Vec<String>,
+    /// The standard streams are a terminal, which becomes the process's own.
+    pub(crate) terminal: bool,
 }
 
 /// Who runs a container, before the image's account files are read.

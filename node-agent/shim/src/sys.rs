@@ -177,6 +177,21 @@ pub(crate) fn duplicate_to(fd: BorrowedFd<'_>, number: RawFd, close_on_exec: boo
     if result >= 0 { Ok(()) } else { Err(rustix::io::Errno::from_raw_os_error(errno())) }
 }
 
+/// The far end of the terminal whose near end this is, by the kernel's own reference and not by a path.
+pub(crate) fn far_end(near: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    let unlock: c_int = 0;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the first call reads an integer that outlives it; the second takes flags and returns a new descriptor,
+    // which nobody else owns, or -1.
+    unsafe {
+        if libc::ioctl(near.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) != 0 {
+            return Err(rustix::io::Errno::from_raw_os_error(errno()));
+        }
+        let far = libc::ioctl(near.as_raw_fd(), libc::TIOCGPTPEER, flags);
+        if far < 0 { Err(rustix::io::Errno::from_raw_os_error(errno())) } else { Ok(OwnedFd::from_raw_fd(far)) }
+    }
+}
+
 /// Closes every descriptor from `first` on. Whatever owned them must never be used or dropped again, which holds for a
 /// process that is about to execute another program or to end by [`exit_now`].
 pub(crate) fn close_from(first: u32) -> rustix::io::Result<()> {

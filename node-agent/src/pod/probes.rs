@@ -1,6 +1,7 @@
 //! Startup, liveness and readiness probes: one task per probe of a running container, which reports changes only.
 
 mod check;
+mod grpc;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::memory::ProbeState;
 use check::Outcome;
+pub(crate) use check::{Programs, http_get};
 
 /// Changes that wait for the worker; each probe adds one at most before it looks again.
 const CHANGES_MAX: usize = 16;
@@ -49,6 +51,8 @@ pub(crate) enum News {
     Verdict(bool),
     /// One check failed; the sentence is for an event.
     Failed(String),
+    /// The check itself did not work, which says nothing about the container; the sentence is for an event.
+    Unknown(String),
     /// This node cannot make such a check; the probe counts as succeeding.
     Unsupported(String),
 }
@@ -57,14 +61,16 @@ pub(crate) enum News {
 pub(crate) struct Probes {
     running: BTreeMap<String, DropGuard>,
     tasks: JoinSet<()>,
+    programs: Programs,
     sender: mpsc::Sender<Change>,
     pub(crate) changes: mpsc::Receiver<Change>,
 }
 
 impl Probes {
-    pub(crate) fn new() -> Self {
+    /// Probes of a pod, whose containers run programs by `programs`.
+    pub(crate) fn new(programs: Programs) -> Self {
         let (sender, changes) = mpsc::channel(CHANGES_MAX);
-        Self { running: BTreeMap::new(), tasks: JoinSet::new(), sender, changes }
+        Self { running: BTreeMap::new(), tasks: JoinSet::new(), programs, sender, changes }
     }
 
     /// Begins to probe a container that runs; does nothing when it is probed already. Returns its first state.
@@ -76,8 +82,13 @@ impl Probes {
         let token = CancellationToken::new();
         let startup = container.startup_probe.clone();
         let state = ProbeState { started: startup.is_none(), ready: container.readiness_probe.is_none() };
-        let probe =
-            ContainerProbes { id: id.to_owned(), container: container.clone(), address, sender: self.sender.clone() };
+        let probe = ContainerProbes {
+            id: id.to_owned(),
+            container: container.clone(),
+            address,
+            programs: self.programs.clone(),
+            sender: self.sender.clone(),
+        };
         let stop = token.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -99,6 +110,7 @@ struct ContainerProbes {
     id: String,
     container: Container,
     address: Option<IpAddr>,
+    programs: Programs,
     sender: mpsc::Sender<Change>,
 }
 
@@ -133,12 +145,22 @@ impl ContainerProbes {
         loop {
             ticks.tick().await;
             let limit = seconds(probe.timeout_seconds, 1, 1);
-            let outcome = check::check(probe, &self.container, self.address, limit).await;
+            let target = check::Target { container: &self.container, id: &self.id, address: self.address };
+            let outcome = check::check(probe, &target, &self.programs, limit).await;
             let succeeded = match outcome {
                 Outcome::Success => true,
                 Outcome::Failure(why) => {
                     self.send(kind, News::Failed(format!("{} probe failed: {why}", kind.title()))).await;
                     false
+                }
+                Outcome::Unknown(why) => {
+                    let title = kind.title();
+                    self.send(
+                        kind,
+                        News::Unknown(format!("{title} probe errored and resulted in unknown state: {why}")),
+                    )
+                    .await;
+                    continue;
                 }
                 Outcome::Unsupported(why) => {
                     self.send(kind, News::Unsupported(why)).await;
@@ -224,7 +246,7 @@ mod tests {
             "livenessProbe": { "tcpSocket": { "port": 1 }, "periodSeconds": 1, "failureThreshold": 1 },
         }))
         .unwrap();
-        let mut probes = Probes::new();
+        let mut probes = Probes::new(check::no_programs());
         let state = probes.watch("id", &container, Some("127.0.0.1".parse().unwrap())).unwrap();
         assert_eq!(state, ProbeState { started: true, ready: false });
         assert!(probes.watch("id", &container, None).is_none(), "probed already");

@@ -5,6 +5,7 @@ mod report;
 mod sandbox;
 mod start;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::events::PodEvents;
+use super::lifecycle;
 use super::memory::{Failure, Memory, Stop};
 use super::plan::{self, Action, View};
-use super::probes::{self, Kind, News, Probes};
+use super::probes::{self, Kind, News, Probes, Programs};
 use super::status::{self, Surroundings};
 use super::{is_host_network, runs};
 use crate::runtime::{ContainerState, ContainerStatus, SandboxState, SandboxStatus};
@@ -113,13 +115,20 @@ impl Worker {
     fn new(context: Arc<Context>, desired: watch::Receiver<Desired>) -> Self {
         let pod = desired.borrow().pod.clone();
         let status = pod.status.clone().unwrap_or_default();
+        let (runtime, uid) = (context.runtime.clone(), super::uid(&pod).to_owned());
+        let programs: Programs = Arc::new(move |id: String, command, limit| {
+            let (runtime, uid) = (runtime.clone(), uid.clone());
+            Box::pin(
+                async move { runtime.exec_sync(&uid, &id, command, limit).await.map_err(|error| error.to_string()) },
+            )
+        });
         Self {
             uid: super::uid(&pod).to_owned(),
             events: PodEvents::new(context.recorder.clone(), &pod),
             memory: Memory::default(),
             reporter: Reporter::new(&context.config.client, &pod, status.clone()),
             status,
-            probes: Probes::new(),
+            probes: Probes::new(programs),
             stopping: JoinSet::new(),
             volumes: None,
             refresh_at: Instant::now() + REFRESH,
@@ -198,10 +207,7 @@ impl Worker {
         self.memory.probes.retain(|id, _| ids.contains(&id.as_str()));
         self.memory.unhealthy.retain(|id| ids.contains(&id.as_str()));
         self.memory.stops.retain(|id, _| ids.contains(&id.as_str()));
-        let address = match is_host_network(pod) {
-            true => Some(self.context.config.node_ip),
-            false => self.context.network.addresses(&self.uid).and_then(|all| all.first().copied()),
-        };
+        let address = self.address(pod);
         for record in running {
             let Some(container) = super::container(pod, &record.name) else { continue };
             if let Some(mut state) = self.probes.watch(&record.id, container, address) {
@@ -258,7 +264,8 @@ impl Worker {
                 Action::Terminate { id, name, grace, message } => {
                     self.events.tell_of(&name, "Killing", message);
                     self.memory.stops.insert(id.clone(), Stop { signalled_at: Timestamp::now(), killed_at: None });
-                    self.stop_container(id, Duration::try_from(grace).unwrap_or(Duration::MAX));
+                    let hook = self.pre_stop(pod, &name, &id);
+                    self.stop_container(id, Duration::try_from(grace).unwrap_or(Duration::MAX), hook);
                     true
                 }
                 Action::Kill { id } => {
@@ -266,7 +273,7 @@ impl Worker {
                     let stop =
                         self.memory.stops.entry(id.clone()).or_insert(Stop { signalled_at: now, killed_at: None });
                     stop.killed_at = Some(now);
-                    self.stop_container(id, Duration::ZERO);
+                    self.stop_container(id, Duration::ZERO, None);
                     true
                 }
                 Action::RemoveContainer { id } => self.remove_container(&id).await,
@@ -281,11 +288,36 @@ impl Worker {
         acted
     }
 
-    /// Stops a container beside the worker, which hears of its end like of any other.
-    fn stop_container(&mut self, id: String, grace: Duration) {
+    /// What is to be done before a container is asked to stop.
+    fn pre_stop(&self, pod: &Pod, name: &str, id: &str) -> Option<lifecycle::Place> {
+        let container = super::container(pod, name)?;
+        lifecycle::pre_stop(container)?;
+        Some(lifecycle::Place::new(&self.context.runtime, pod, container, id, self.address(pod)))
+    }
+
+    /// Where the pod is reached.
+    fn address(&self, pod: &Pod) -> Option<IpAddr> {
+        match is_host_network(pod) {
+            true => Some(self.context.config.node_ip),
+            false => self.context.network.addresses(&self.uid).and_then(|all| all.first().copied()),
+        }
+    }
+
+    /// Stops a container beside the worker, which hears of its end like of any other. What its hook uses of the grace
+    /// period is gone.
+    fn stop_container(&mut self, id: String, mut grace: Duration, hook: Option<lifecycle::Place>) {
         let runtime = self.context.runtime.clone();
-        let uid = self.uid.clone();
+        let (uid, events) = (self.uid.clone(), self.events.clone());
         self.stopping.spawn(async move {
+            let begun = Instant::now();
+            if let Some(place) = &hook
+                && let Some(handler) = lifecycle::pre_stop(&place.container)
+            {
+                if let Err(why) = place.run(handler, grace).await {
+                    events.warn_of(&place.container.name, "FailedPreStopHook", format!("PreStopHook failed: {why}"));
+                }
+                grace = grace.saturating_sub(begun.elapsed()).max(lifecycle::GRACE_MIN);
+            }
             if let Err(error) = runtime.stop_container(&uid, &id, grace).await {
                 tracing::debug!(%error, pod = uid, container = id, "cannot stop a container");
             }
@@ -317,7 +349,7 @@ impl Worker {
         });
         let name = name.unwrap_or_default();
         match (kind, news) {
-            (_, News::Failed(message)) => self.events.warn_of(&name, "Unhealthy", message),
+            (_, News::Failed(message) | News::Unknown(message)) => self.events.warn_of(&name, "Unhealthy", message),
             (_, News::Unsupported(message)) => self.events.warn_of(&name, "ProbeUnsupported", message),
             (Kind::Startup, News::Verdict(true)) => state.started = true,
             (Kind::Readiness, News::Verdict(ready)) => state.ready = ready,

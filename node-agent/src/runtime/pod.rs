@@ -1,16 +1,16 @@
 //! One pod in the agent's memory: its containers' states, kept up to date by what its shim says.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use super::{
     ContainerState, ContainerStatus, Error, Event, Exit, SandboxState, SandboxStatus,
     protocol::{ExitRecord, Failure, Reply, Request},
     record::{ContainerRecord, SandboxRecord},
-    shim::{Listener, Shim},
+    shim::{Answer, Listener, Shim},
     status::UNKNOWN_CODE,
 };
 
@@ -36,6 +36,8 @@ struct State {
     /// Being removed: ends are no news.
     removing: bool,
     containers: BTreeMap<String, Container>,
+    /// Who waits for the end of a program that runs in a container.
+    execs: BTreeMap<u64, oneshot::Sender<i32>>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,8 @@ struct Container {
 
 impl Pod {
     pub(super) fn new(record: SandboxRecord, dir: PathBuf, group: PathBuf, events: broadcast::Sender<Event>) -> Self {
-        let state = State { shim: None, complete: false, removing: false, containers: BTreeMap::new() };
+        let (containers, execs) = (BTreeMap::new(), BTreeMap::new());
+        let state = State { shim: None, complete: false, removing: false, containers, execs };
         Self { record, dir, group, changes: tokio::sync::Mutex::default(), state: Mutex::new(state), events }
     }
 
@@ -146,10 +149,27 @@ impl Pod {
     }
 
     /// Asks the shim.
-    pub(super) async fn call(&self, request: Request, file: Option<std::os::fd::OwnedFd>) -> Result<Reply, Error> {
+    pub(super) async fn call(&self, request: Request, file: Option<OwnedFd>) -> Result<Reply, Error> {
+        self.call_with(request, file.into_iter().collect()).await.map(|(reply, _)| reply)
+    }
+
+    /// Asks the shim with several descriptors; one may come back.
+    pub(super) async fn call_with(&self, request: Request, files: Vec<OwnedFd>) -> Result<Answer, Error> {
         let lost = || Error::ShimLost(self.uid().to_owned());
         let shim = self.state.lock().shim.clone().ok_or_else(lost)?;
-        shim.call(request, file).await.map_err(|_| lost())
+        shim.call(request, files).await.map_err(|_| lost())
+    }
+
+    /// Waits for the end of a program that is about to be run. To be called before it is.
+    pub(super) fn expect_exec(&self, number: u64) -> oneshot::Receiver<i32> {
+        let (sender, exit) = oneshot::channel();
+        self.state.lock().execs.insert(number, sender);
+        exit
+    }
+
+    /// The program was not run after all.
+    pub(super) fn forget_exec(&self, number: u64) {
+        self.state.lock().execs.remove(&number);
     }
 
     /// Asks the shim for something about one container that has no answer but success.
@@ -157,7 +177,7 @@ impl Pod {
         match self.call(request, None).await? {
             Reply::Failed { failure: Failure::NotFound, .. } => Err(Error::ContainerNotFound(id.to_owned())),
             Reply::Failed { message, .. } => Err(Error::Invalid(message)),
-            Reply::Done | Reply::Started { .. } | Reply::State { .. } => Ok(()),
+            Reply::Done | Reply::Started { .. } | Reply::Attached { .. } | Reply::State { .. } => Ok(()),
         }
     }
 
@@ -208,6 +228,15 @@ impl Listener for PodListener {
         }
     }
 
+    fn exec_exited(&self, number: u64, code: i32) {
+        let Some(pod) = self.pod.upgrade() else { return };
+        let waiting = pod.state.lock().execs.remove(&number);
+        if let Some(waiting) = waiting {
+            // Whoever ran the program may have lost interest.
+            waiting.send(code).ok();
+        }
+    }
+
     fn lost(&self) {
         let Some(pod) = self.pod.upgrade() else { return };
         // Containers die with their shim; this is for processes that gave up that tie.
@@ -216,6 +245,7 @@ impl Listener for PodListener {
         }
         let mut state = pod.state.lock();
         state.shim = None;
+        state.execs.clear();
         for (id, container) in &state.containers {
             let started_at = match &*container.state.borrow() {
                 ContainerState::Created => None,

@@ -193,7 +193,7 @@ impl Runtime {
         };
         let alive = match state {
             Ok(Reply::State { containers }) => containers,
-            Ok(Reply::Done | Reply::Started { .. } | Reply::Failed { .. }) | Err(_) => {
+            Ok(Reply::Done | Reply::Started { .. } | Reply::Attached { .. } | Reply::Failed { .. }) | Err(_) => {
                 self.inner.cgroups.kill(&pod.group)?;
                 for record in records {
                     let exit = pod.unobserved(&record, None);

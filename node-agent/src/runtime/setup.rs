@@ -107,6 +107,8 @@ pub(super) fn container(
         cgroup_procs: placement.procs,
         oom_events: placement.oom_events,
         log_path: spec.log_path.clone(),
+        stdin: spec.stdin,
+        terminal: spec.terminal,
     })
 }
 
@@ -142,6 +144,9 @@ fn environment(sandbox: &SandboxSpec, spec: &ContainerSpec, config: &ImageConfig
     }
     if !sandbox.hostname.is_empty() {
         set("HOSTNAME", &sandbox.hostname);
+    }
+    if spec.terminal {
+        set("TERM", "xterm");
     }
     for (name, value) in &spec.env {
         if name.is_empty() || name.contains('=') {

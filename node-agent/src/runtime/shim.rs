@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, IoSlice},
+    io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
@@ -17,8 +17,8 @@ use std::{
 };
 
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest, unix::AsyncFd},
@@ -28,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     programs::ShimProgram,
-    protocol::{ExitRecord, PACKET_MAX, Reply, Request, SOCKET, Setup, SetupResult, ToAgent, ToShim, VERSION},
+    protocol::{ExitRecord, FILES_MAX, PACKET_MAX, Reply, Request, SOCKET, Setup, SetupResult, ToAgent, ToShim},
 };
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +40,8 @@ const READY_MAX: u64 = 64 * 1024;
 pub(super) trait Listener: Send + Sync + 'static {
     /// A container ended.
     fn exited(&self, id: &str, exit: ExitRecord);
+    /// A program that was run in a container ended.
+    fn exec_exited(&self, number: u64, code: i32);
     /// The connection is gone, and will not come back.
     fn lost(&self);
 }
@@ -48,10 +50,13 @@ pub(super) trait Listener: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gone;
 
+/// An answer, and the descriptor that came with it.
+pub(super) type Answer = (Reply, Option<OwnedFd>);
+
 struct Call {
     request: Request,
-    file: Option<OwnedFd>,
-    answer: oneshot::Sender<Reply>,
+    files: Vec<OwnedFd>,
+    answer: oneshot::Sender<Answer>,
 }
 
 /// A connection to a shim.
@@ -112,10 +117,23 @@ impl Shim {
     }
 
     /// Asks, and waits for the answer.
-    pub(super) async fn call(&self, request: Request, file: Option<OwnedFd>) -> Result<Reply, Gone> {
+    pub(super) async fn call(&self, request: Request, files: Vec<OwnedFd>) -> Result<Answer, Gone> {
         let (answer, reply) = oneshot::channel();
-        self.calls.send(Call { request, file, answer }).await.map_err(|_| Gone)?;
+        self.calls.send(Call { request, files, answer }).await.map_err(|_| Gone)?;
         reply.await.map_err(|_| Gone)
+    }
+}
+
+/// The version since which shims understand a request: one that was started by an older agent may still run.
+fn version(request: &Request) -> u32 {
+    match request {
+        Request::Start { .. }
+        | Request::Signal { .. }
+        | Request::ReopenLog { .. }
+        | Request::Forget { .. }
+        | Request::State
+        | Request::Shutdown => 1,
+        Request::Exec { .. } | Request::SignalExec { .. } | Request::Attach { .. } | Request::CloseStdin { .. } => 2,
     }
 }
 
@@ -132,7 +150,7 @@ fn open(pod_dir: &Path) -> io::Result<OwnedFd> {
 struct Connection {
     socket: AsyncFd<OwnedFd>,
     queue: mpsc::Receiver<Call>,
-    waiting: HashMap<u64, oneshot::Sender<Reply>>,
+    waiting: HashMap<u64, oneshot::Sender<Answer>>,
     serial: u64,
     listener: Arc<dyn Listener>,
 }
@@ -144,8 +162,8 @@ impl Connection {
             let result = tokio::select! {
                 () = stop.cancelled() => return,
                 received = receive(&self.socket, &mut buffer) => match received {
-                    Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(length) => self.take(&buffer[..length]),
+                    Ok((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok((length, file)) => self.take(&buffer[..length], file),
                     Err(error) => Err(error),
                 },
                 call = self.queue.recv() => match call {
@@ -162,13 +180,14 @@ impl Connection {
         }
     }
 
-    fn take(&mut self, packet: &[u8]) -> io::Result<()> {
+    fn take(&mut self, packet: &[u8], file: Option<OwnedFd>) -> io::Result<()> {
         match serde_json::from_slice(packet)? {
             ToAgent::Exited { id, exit } => self.listener.exited(&id, exit),
+            ToAgent::ExecExited { number, code } => self.listener.exec_exited(number, code),
             ToAgent::Reply { serial, reply } => {
                 if let Some(answer) = self.waiting.remove(&serial) {
                     // The one who asked may have gone.
-                    answer.send(reply).ok();
+                    answer.send((reply, file)).ok();
                 }
             }
         }
@@ -177,17 +196,16 @@ impl Connection {
 
     async fn send(&mut self, call: Call) -> io::Result<()> {
         self.serial += 1;
-        let message = ToShim { version: VERSION, serial: self.serial, request: call.request };
+        let message = ToShim { version: version(&call.request), serial: self.serial, request: call.request };
         let bytes = serde_json::to_vec(&message)?;
         self.waiting.insert(self.serial, call.answer);
-        let file = call.file;
+        let files: Vec<_> = call.files.iter().map(AsFd::as_fd).collect();
         self.socket
             .async_io(Interest::WRITABLE, |socket| {
-                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES_MAX))];
                 let mut control = SendAncillaryBuffer::new(&mut space);
-                let files = file.as_ref().map(|file| [file.as_fd()]);
-                if let Some(files) = &files {
-                    control.push(SendAncillaryMessage::ScmRights(files));
+                if !files.is_empty() {
+                    control.push(SendAncillaryMessage::ScmRights(&files));
                 }
                 let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
                 rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, flags).map_err(io::Error::from)
@@ -197,11 +215,18 @@ impl Connection {
     }
 }
 
-async fn receive(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
+async fn receive(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     socket
         .async_io(Interest::READABLE, |socket| {
-            let (length, _) = rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT)?;
-            Ok(length)
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+            let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut *buffer)], &mut control, flags)?;
+            let file = control.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+                _ => None,
+            });
+            Ok((received.bytes, file))
         })
         .await
 }

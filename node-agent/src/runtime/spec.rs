@@ -83,6 +83,10 @@ pub struct ContainerSpec {
     pub working_dir: Option<String>,
     /// Bind mounts: volumes, `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, the termination log.
     pub mounts: Vec<Mount>,
+    /// Keep a standard input open that clients may attach to.
+    pub stdin: bool,
+    /// The standard streams are a terminal.
+    pub terminal: bool,
     /// Limits of this container.
     pub resources: Resources,
     /// Identity and privileges.
@@ -105,6 +109,8 @@ impl ContainerSpec {
             env: Vec::new(),
             working_dir: None,
             mounts: Vec::new(),
+            stdin: false,
+            terminal: false,
             resources: Resources::default(),
             security: Security::default(),
             log_path: log_path.into(),

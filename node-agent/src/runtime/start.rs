@@ -98,7 +98,9 @@ impl Runtime {
                 Ok(())
             }
             Reply::Failed { failure, message } => Err(StartError { reason: reason(failure), message }.into()),
-            Reply::Done | Reply::State { .. } => Err(Error::Invalid("the shim misunderstood a start".to_owned())),
+            Reply::Done | Reply::Attached { .. } | Reply::State { .. } => {
+                Err(Error::Invalid("the shim misunderstood a start".to_owned()))
+            }
         }
     }
 
@@ -138,7 +140,7 @@ impl Runtime {
     }
 }
 
-fn reason(failure: Failure) -> StartReason {
+pub(super) fn reason(failure: Failure) -> StartReason {
     match failure {
         Failure::Config => StartReason::Config,
         Failure::Run => StartReason::Run,

@@ -12,6 +12,8 @@ use super::Api;
 /// The name in the certificates with which masters call.
 const MASTERS: &str = "kontiki:kubelet-client";
 const ADMINISTRATORS: &str = "system:masters";
+/// Where a GET does more than look.
+const ACTING: [&str; 4] = ["/exec/", "/attach/", "/portForward/", "/podConnect/"];
 
 /// The caller, from its certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +45,7 @@ pub(super) async fn authorize(State(api): State<Api>, request: Request, next: Ne
     if identity.is_trusted() {
         return next.run(request).await;
     }
-    let verb = match *request.method() {
-        Method::GET | Method::HEAD => "get",
-        Method::PUT => "update",
-        Method::PATCH => "patch",
-        Method::DELETE => "delete",
-        _ => "create",
-    };
+    let verb = verb(request.method(), request.uri().path());
     match review(&api, &identity, verb).await {
         Ok(true) => next.run(request).await,
         Ok(false) => {
@@ -64,6 +60,18 @@ pub(super) async fn authorize(State(api): State<Api>, request: Request, next: Ne
             tracing::warn!(%error, user = identity.user, "cannot ask the API who may use the kubelet API");
             (StatusCode::INTERNAL_SERVER_ERROR, "Authorization error").into_response()
         }
+    }
+}
+
+fn verb(method: &Method, path: &str) -> &'static str {
+    match *method {
+        // To run a program is to create something, whatever method begins the stream.
+        _ if ACTING.iter().any(|prefix| path.starts_with(prefix)) => "create",
+        Method::GET | Method::HEAD => "get",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => "create",
     }
 }
 

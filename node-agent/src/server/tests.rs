@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::*;
+use axum::routing::get as get_route;
 
 /// A configuration whose paths are all `dir`.
 pub(super) fn config(dir: &Path, client: kube::Client) -> Config {
@@ -58,12 +59,14 @@ impl Authority {
     }
 }
 
-/// An API that allows `nodes/proxy` to the user `metrics` only.
+/// An API that allows to get `nodes/proxy` to the user `metrics` only, and to create it to `executor`.
 fn reviewer() -> kube::Client {
     let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let mut review: SubjectAccessReview = serde_json::from_slice(&body).unwrap();
-        let allowed = review.spec.user.as_deref() == Some("metrics");
+        let verb = review.spec.resource_attributes.as_ref().and_then(|attributes| attributes.verb.as_deref());
+        let asked = (review.spec.user.as_deref(), verb);
+        let allowed = matches!(asked, (Some("metrics"), Some("get")) | (Some("executor"), Some("create")));
         review.status = Some(serde_json::from_value(serde_json::json!({ "allowed": allowed })).unwrap());
         let text = serde_json::to_vec(&review).unwrap();
         Ok::<_, std::io::Error>(http::Response::builder().status(201).body(kube::client::Body::from(text)).unwrap())
@@ -110,8 +113,9 @@ async fn certificates_decide_who_may_ask() {
     let address = server.address();
     let dir = tempfile::tempdir().unwrap();
     let api = Api { config: Arc::new(config(dir.path(), reviewer())), pods: PodTable::default() };
+    let further = Router::new().route("/exec/{namespace}/{pod}/{container}", get_route(|| async { "" }));
     let shutdown = CancellationToken::new();
-    let serving = tokio::task::spawn(server.run(api, shutdown.clone()));
+    let serving = tokio::task::spawn(server.run(api, further, shutdown.clone()));
     for (identity, path, status) in [
         (None, "/healthz", 200),
         (None, "/pods", 401),
@@ -121,6 +125,9 @@ async fn certificates_decide_who_may_ask() {
         (Some(("metrics", "tools")), "/metrics", 200),
         (Some(("stranger", "tools")), "/metrics", 403),
         (Some(("admin", "system:masters")), "/containerLogs/shop/none/a", 404),
+        (None, "/exec/shop/none/a", 401),
+        (Some(("metrics", "tools")), "/exec/shop/none/a", 403),
+        (Some(("executor", "tools")), "/exec/shop/none/a", 200),
     ] {
         assert_eq!(get(address, &authority, identity, path).await, status, "{identity:?} {path}");
     }

@@ -328,3 +328,40 @@ fn the_node_is_registered_ready_and_alive() {
         host.end().await;
     });
 }
+
+#[test]
+fn hooks_and_probes_run_in_the_container() {
+    on_a_host(|| async {
+        let host = Host::new();
+        let exec = |words: &[&str]| json!({ "exec": { "command": words } });
+        let mut good = demo(&["serve"]);
+        good["lifecycle"] = json!({
+            "postStart": exec(&["/demo", "write", "/tmp/started", "yes"]), "preStop": exec(&["/demo", "exit", "7"]),
+        });
+        good["readinessProbe"] = exec(&["/demo", "cat", "/tmp/started"]);
+        good["readinessProbe"]["periodSeconds"] = json!(1);
+        host.create("good", json!({ "terminationGracePeriodSeconds": 5, "containers": [good] }));
+        let mut unhooked = demo(&["serve"]);
+        unhooked["lifecycle"] = json!({ "postStart": exec(&["/demo", "exit", "9"]) });
+        host.create("unhooked", json!({ "terminationGracePeriodSeconds": 1, "containers": [unhooked] }));
+        let mut unlive = demo(&["serve"]);
+        unlive["livenessProbe"] = exec(&["/demo", "cat", "/nothing"]);
+        (unlive["livenessProbe"]["periodSeconds"], unlive["livenessProbe"]["failureThreshold"]) = (json!(1), json!(1));
+        host.create("unlive", json!({ "terminationGracePeriodSeconds": 1, "containers": [unlive] }));
+
+        host.until("good", "ready", is_ready).await;
+        let restarted = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_i64() >= Some(1);
+        for (name, reason) in [("unhooked", "FailedPostStartHook"), ("unlive", "Unhealthy")] {
+            host.until(name, "restarted", restarted).await;
+            assert!(host.api.reasons(name).contains(&reason.to_owned()), "{name}: {:?}", host.api.reasons(name));
+        }
+        host.api.delete_gracefully(&path("good"), 5);
+        host.until("good", "gone", Value::is_null).await;
+        let begun = tokio::time::Instant::now();
+        while !host.api.reasons("good").contains(&"FailedPreStopHook".to_owned()) {
+            assert!(begun.elapsed() < PATIENCE, "{:?}", host.api.reasons("good"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        host.end().await;
+    });
+}

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::kind::{Kind, READ_AND_CHANGE, Scope, SelectableField, Subresource, field_paths};
+use crate::kind::{Kind, PROXY_VERBS, READ_AND_CHANGE, Scope, SelectableField, Subresource, field_paths};
 use crate::meta::check_immutable;
 use crate::names;
 use crate::node::{Map, Node, Struct};
@@ -24,7 +24,10 @@ pub static KIND: Kind = Kind {
     kind: "Node",
     short_names: &["no"],
     scope: Scope::Cluster,
-    subresources: &[Subresource { name: "status", group: "", version: "", kind: "Node", verbs: READ_AND_CHANGE }],
+    subresources: &[
+        Subresource { name: "proxy", group: "", version: "", kind: "NodeProxyOptions", verbs: PROXY_VERBS },
+        Subresource { name: "status", group: "", version: "", kind: "Node", verbs: READ_AND_CHANGE },
+    ],
     ty: &types::CORE_V1_NODE,
     selectable: &FIELDS,
     field_paths: &field_paths(&FIELDS),

@@ -1,7 +1,7 @@
 //! `Pod`: containers that run together on one node.
 
 use crate::core::v1::{pod_spec, pod_template};
-use crate::kind::{Generation, Kind, Part, READ_AND_CHANGE, SelectableField, Subresource, field_paths};
+use crate::kind::{Generation, Kind, PROXY_VERBS, Part, READ_AND_CHANGE, SelectableField, Subresource, field_paths};
 use crate::node::{Map, Node, Struct};
 use crate::object::Object;
 use crate::schema::types;
@@ -39,10 +39,14 @@ pub static KIND: Kind = Kind {
     short_names: &["po"],
     categories: &["all"],
     subresources: &[
+        connection("attach", "PodAttachOptions", &["create", "get"]),
         Subresource { name: "binding", group: "", version: "v1", kind: "Binding", verbs: &["create"] },
         Subresource { name: "ephemeralcontainers", group: "", version: "", kind: "Pod", verbs: READ_AND_CHANGE },
         Subresource { name: "eviction", group: "policy", version: "v1", kind: "Eviction", verbs: &["create"] },
+        connection("exec", "PodExecOptions", &["create", "get"]),
         Subresource { name: "log", group: "", version: "", kind: "Pod", verbs: &["get"] },
+        connection("portforward", "PodPortForwardOptions", &["create", "get"]),
+        connection("proxy", "PodProxyOptions", PROXY_VERBS),
         Subresource { name: "resize", group: "", version: "", kind: "Pod", verbs: READ_AND_CHANGE },
         Subresource { name: "status", group: "", version: "", kind: "Pod", verbs: READ_AND_CHANGE },
     ],
@@ -81,6 +85,10 @@ pub static KIND: Kind = Kind {
     grace,
     ..Kind::BASE
 };
+
+const fn connection(name: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {
+    Subresource { name, group: "", version: "", kind, verbs }
+}
 
 fn defaults(pod: &mut Struct) {
     let spec = pod.struct_at("spec");

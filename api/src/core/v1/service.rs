@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::kind::{Kind, READ_AND_CHANGE, SelectableField, Subresource, field_paths};
+use crate::kind::{Kind, PROXY_VERBS, READ_AND_CHANGE, SelectableField, Subresource, field_paths};
 use crate::names;
 use crate::node::{Node, Struct};
 use crate::object::Object;
@@ -22,7 +22,10 @@ pub static KIND: Kind = Kind {
     kind: "Service",
     short_names: &["svc"],
     categories: &["all"],
-    subresources: &[Subresource { name: "status", group: "", version: "", kind: "Service", verbs: READ_AND_CHANGE }],
+    subresources: &[
+        Subresource { name: "proxy", group: "", version: "", kind: "ServiceProxyOptions", verbs: PROXY_VERBS },
+        Subresource { name: "status", group: "", version: "", kind: "Service", verbs: READ_AND_CHANGE },
+    ],
     ty: &types::CORE_V1_SERVICE,
     selectable: &FIELDS,
     field_paths: &field_paths(&FIELDS),

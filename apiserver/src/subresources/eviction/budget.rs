@@ -143,7 +143,7 @@ fn note_exhaustion(budget: &mut Object, now: Timestamp) {
 async fn write(call: &Call, mut budget: Object, revision: i64) -> Result<bool> {
     let storage = &call.server.storage;
     let missing = || Status::internal("disruption budgets are not served");
-    let resource = storage.resources().get("policy", "poddisruptionbudgets").cloned().ok_or_else(missing)?;
+    let resource = storage.resources().get("policy", "poddisruptionbudgets").ok_or_else(missing)?;
     let kind: &'static Kind = resource.kind;
     let value = encode::value(kind, &mut budget);
     let key = resource.key(call.namespace(), budget.name());

@@ -10,13 +10,15 @@ pub(super) const END: f64 = WIDTH - 48.0;
 
 /// A chart that grows downwards.
 pub(super) struct Chart {
+    /// What lies behind everything else.
+    bands: String,
     shapes: String,
     pub(super) height: f64,
 }
 
 impl Chart {
     pub(super) fn new(height: f64) -> Self {
-        Self { shapes: String::new(), height }
+        Self { bands: String::new(), shapes: String::new(), height }
     }
 
     /// A rectangle; the title is shown when it is pointed at.
@@ -28,9 +30,9 @@ impl Chart {
         ));
     }
 
-    /// A band over all lanes.
+    /// A band behind all lanes.
     pub(super) fn band(&mut self, x: f64, width: f64, (from, to): (f64, f64)) {
-        self.shapes.push_str(&format!(
+        self.bands.push_str(&format!(
             "<rect class=\"band\" x=\"{x:.1}\" y=\"{from:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\n",
             width.max(1.0),
             to - from
@@ -73,9 +75,10 @@ impl Chart {
     /// The whole.
     pub(super) fn svg(&self, label: &str) -> String {
         format!(
-            "<svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-label=\"{}\">\n{}</svg>\n",
+            "<svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-label=\"{}\">\n{}{}</svg>\n",
             self.height,
             escape(label),
+            self.bands,
             self.shapes
         )
     }

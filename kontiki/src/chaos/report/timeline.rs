@@ -15,6 +15,8 @@ use crate::chaos::{
 const PARTS: usize = 300;
 /// A gap as long as this is marked.
 const GAP_SHOWN: Duration = Duration::from_millis(300);
+/// More numbers than these would hide the curve.
+const LABELS_MAX: usize = 8;
 const WRITER_HEIGHT: f64 = 84.0;
 const PROBE_HEIGHT: f64 = 50.0;
 const PAD: f64 = 18.0;
@@ -122,24 +124,27 @@ fn writes(lanes: &mut Chart, evidence: &Evidence, writer: &Written, scale: Scale
         .iter()
         .map(|write| (evidence.seconds(write.ended), write.ended.duration_since(write.began)));
     latency(lanes, samples, evidence.length, (y, bottom), scale, colour);
-    let times = writer.history.acknowledged.iter().map(|write| write.ended);
+    gaps(lanes, evidence, writer, bottom, scale);
+    lanes.height = bottom + PAD;
+}
+
+/// Bars where no write was acknowledged; the longest have their numbers.
+fn gaps(lanes: &mut Chart, evidence: &Evidence, writer: &Written, bottom: f64, scale: Scale) {
+    let times = writer.history.acknowledged.iter().map(|write| write.ended).filter(|time| *time <= evidence.end());
     let marks: Vec<_> = [evidence.epoch].into_iter().chain(times).chain([evidence.end()]).collect();
-    let mut labelled = f64::MIN;
-    for pair in marks.windows(2) {
-        let gap = pair[1].saturating_duration_since(pair[0]);
-        if gap < GAP_SHOWN || pair[1] > evidence.end() {
-            continue;
-        }
-        let (from, to) = (scale.x(evidence.seconds(pair[0])), scale.x(evidence.seconds(pair[1])));
+    let gaps = marks.windows(2).map(|pair| (pair[0], pair[1].saturating_duration_since(pair[0])));
+    let mut gaps: Vec<_> = gaps.filter(|(_, gap)| *gap >= GAP_SHOWN).collect();
+    gaps.sort_by_key(|(_, gap)| std::cmp::Reverse(*gap));
+    let mut labels: Vec<f64> = Vec::new();
+    for (at, gap) in gaps {
+        let (from, to) = (scale.x(evidence.seconds(at)), scale.x(evidence.seconds(at + gap)));
         lanes.bar((from, bottom - 5.0, to - from, 5.0), "var(--bad)", &format!("no write for {}", shown(gap)));
         let middle = ((from + to) / 2.0).max(GUTTER + 14.0);
-        // Where there are many, some labels give way; the titles of the bars tell all.
-        if middle - labelled > 40.0 {
+        if labels.len() < LABELS_MAX && labels.iter().all(|label| (label - middle).abs() > 44.0) {
             lanes.text((middle, bottom - 9.0), "middle", "badtext", &shown(gap));
-            labelled = middle;
+            labels.push(middle);
         }
     }
-    lanes.height = bottom + PAD;
 }
 
 /// Lines at 1 ms, 10 ms, 100 ms and 1 s.

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Container;
 
 use super::{Action, Plan, View};
+use crate::pod::lifecycle::{GRACE_MIN, pre_stop};
 use crate::pod::{init_containers, is_sidecar};
 use crate::runtime::{ContainerState, ContainerStatus};
 
@@ -45,7 +46,10 @@ pub(super) fn container(view: &View, record: &ContainerStatus, grace: SignedDura
             let due = match stop.killed_at {
                 Some(killed) => killed + KILL_AGAIN,
                 // Sidecars share the pod's grace period with the containers they served.
-                None => later(view.memory.stopping_since.unwrap_or(stop.signalled_at), grace),
+                None => {
+                    let begun = view.memory.stopping_since.unwrap_or(stop.signalled_at);
+                    later(later(begun, grace), after_hook(view, &record.name))
+                }
             };
             if due <= view.now {
                 plan.actions.push(kill);
@@ -54,6 +58,12 @@ pub(super) fn container(view: &View, record: &ContainerStatus, grace: SignedDura
             }
         }
     }
+}
+
+/// A hook may use up the whole grace period; the container itself gets a moment more then.
+fn after_hook(view: &View, name: &str) -> SignedDuration {
+    let has_hook = crate::pod::container(view.pod, name).is_some_and(|container| pre_stop(container).is_some());
+    if has_hook { SignedDuration::try_from(GRACE_MIN).unwrap_or_default() } else { SignedDuration::ZERO }
 }
 
 /// Grace periods come from users and may be beyond the end of time.

@@ -1,8 +1,10 @@
-//! One check: a TCP connection or an HTTP request from the node to the pod.
+//! One check: a TCP connection, an HTTP or a gRPC request from the node to the pod, or a program in the container.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -10,15 +12,36 @@ use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::net::TcpStream;
 
+use crate::runtime::Ran;
+
 /// How a check went.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Success,
     Failure(String),
+    /// The check could not be made; this counts neither way.
+    Unknown(String),
     Unsupported(String),
 }
 
-pub(super) async fn check(probe: &Probe, container: &Container, pod: Option<IpAddr>, limit: Duration) -> Outcome {
+/// Runs programs in the containers of one pod: the container's id, the program, how long it may take.
+pub(crate) type Programs =
+    Arc<dyn Fn(String, Vec<String>, Duration) -> BoxFuture<'static, Result<Ran, String>> + Send + Sync>;
+
+/// What is checked.
+pub(super) struct Target<'a> {
+    pub(super) container: &'a Container,
+    pub(super) id: &'a str,
+    /// The pod's address.
+    pub(super) address: Option<IpAddr>,
+}
+
+pub(super) async fn check(probe: &Probe, at: &Target<'_>, programs: &Programs, limit: Duration) -> Outcome {
+    let (container, pod) = (at.container, at.address);
+    if let Some(action) = &probe.exec {
+        let command = action.command.clone().unwrap_or_default();
+        return judge(&command, programs(at.id.to_owned(), command.clone(), limit).await, limit);
+    }
     let work = async {
         if let Some(action) = &probe.tcp_socket {
             return match target(action.host.as_deref(), &action.port, container, pod) {
@@ -29,13 +52,28 @@ pub(super) async fn check(probe: &Probe, container: &Container, pod: Option<IpAd
         if let Some(action) = &probe.http_get {
             return http(action, container, pod).await;
         }
-        Outcome::Unsupported(
-            "this node checks by httpGet and tcpSocket only; the probe counts as succeeding".to_owned(),
-        )
+        if let Some(action) = &probe.grpc {
+            return match target(None, &IntOrString::Int(action.port), container, pod) {
+                Ok(address) => super::grpc::check(address, action.service.as_deref().unwrap_or_default()).await,
+                Err(why) => Outcome::Failure(why),
+            };
+        }
+        Outcome::Unknown("the probe names no way to check".to_owned())
     };
     match tokio::time::timeout(limit, work).await {
         Ok(outcome) => outcome,
         Err(_) => Outcome::Failure(format!("no answer within {}s", limit.as_secs())),
+    }
+}
+
+fn judge(command: &[String], ran: Result<Ran, String>, limit: Duration) -> Outcome {
+    match ran {
+        Ok(Ran { code: Some(0), .. }) => Outcome::Success,
+        Ok(Ran { code: Some(_), output }) => Outcome::Failure(output.trim_end().to_owned()),
+        Ok(Ran { code: None, .. }) => {
+            Outcome::Failure(format!("command timed out: {:?} timed out after {}s", command.join(" "), limit.as_secs()))
+        }
+        Err(why) => Outcome::Unknown(why),
     }
 }
 
@@ -70,14 +108,26 @@ async fn http(action: &HTTPGetAction, container: &Container, pod: Option<IpAddr>
         let why = "this node makes no HTTPS checks; the probe counts as succeeding";
         return Outcome::Unsupported(why.to_owned());
     }
-    match target(action.host.as_deref(), &action.port, container, pod) {
-        Ok(address) => match get(action, address).await {
-            Ok(status) if (200..400).contains(&status) => Outcome::Success,
-            Ok(status) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
-            Err(why) => Outcome::Failure(why),
-        },
+    match http_get(action, container, pod).await {
+        Ok(status) if (200..400).contains(&status) => Outcome::Success,
+        Ok(status) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
         Err(why) => Outcome::Failure(why),
     }
+}
+
+/// Makes the request, and returns the answer's status code.
+pub(crate) async fn http_get(
+    action: &HTTPGetAction,
+    container: &Container,
+    pod: Option<IpAddr>,
+) -> Result<u16, String> {
+    get(action, target(action.host.as_deref(), &action.port, container, pod)?).await
+}
+
+/// For tests of checks that run none.
+#[cfg(test)]
+pub(super) fn no_programs() -> Programs {
+    Arc::new(|_, _, _| Box::pin(async { Err("there are no programs".to_owned()) }))
 }
 
 async fn get(action: &HTTPGetAction, address: SocketAddr) -> Result<u16, String> {
@@ -122,7 +172,35 @@ mod tests {
     async fn outcome(probe: serde_json::Value, ports: serde_json::Value) -> Outcome {
         let probe: Probe = serde_json::from_value(probe).unwrap();
         let container: Container = serde_json::from_value(json!({ "name": "a", "ports": ports })).unwrap();
-        check(&probe, &container, Some("127.0.0.1".parse().unwrap()), Duration::from_secs(5)).await
+        let at = Target { container: &container, id: "id", address: Some("127.0.0.1".parse().unwrap()) };
+        check(&probe, &at, &programs(), Duration::from_secs(5)).await
+    }
+
+    /// `true` ends well, `slow` takes too long, `none` cannot be run; anything else says its name and ends badly.
+    fn programs() -> Programs {
+        Arc::new(|id, command, _| {
+            Box::pin(async move {
+                let (code, output) = match command[0].as_str() {
+                    "true" => (Some(0), String::new()),
+                    "slow" => (None, String::new()),
+                    "none" => return Err("not found".to_owned()),
+                    other => (Some(1), format!("{other} in {id}\n")),
+                };
+                Ok(Ran { code, output })
+            })
+        })
+    }
+
+    #[tokio::test]
+    async fn exit_codes_decide() {
+        for (program, expected) in [
+            ("true", Outcome::Success),
+            ("false", Outcome::Failure("false in id".to_owned())),
+            ("slow", Outcome::Failure("command timed out: \"slow\" timed out after 5s".to_owned())),
+            ("none", Outcome::Unknown("not found".to_owned())),
+        ] {
+            assert_eq!(outcome(json!({ "exec": { "command": [program] } }), json!([])).await, expected, "{program}");
+        }
     }
 
     #[tokio::test]
@@ -144,7 +222,7 @@ mod tests {
         let tcp = json!({ "tcpSocket": { "port": port } });
         assert_eq!(outcome(tcp, ports.clone()).await, Outcome::Success);
         let exec = json!({ "exec": { "command": ["true"] } });
-        assert!(matches!(outcome(exec, ports.clone()).await, Outcome::Unsupported(_)));
+        assert_eq!(outcome(exec, ports.clone()).await, Outcome::Success);
         server.abort();
         let unknown = json!({ "tcpSocket": { "port": "none" } });
         assert!(matches!(outcome(unknown, ports).await, Outcome::Failure(_)));

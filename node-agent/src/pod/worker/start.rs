@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
@@ -11,7 +12,8 @@ use super::Worker;
 use super::sandbox::chain;
 use crate::image::{Image, PullPolicy};
 use crate::pod::environment::{self, Sources};
-use crate::pod::memory::Failure;
+use crate::pod::lifecycle;
+use crate::pod::memory::{Failure, Stop};
 use crate::pod::runs::{self, Run};
 use crate::pod::{ConfigError, is_host_network, name, namespace, resources, security, service_environment};
 use crate::runtime::{ContainerSpec, ContainerState, ContainerStatus, Error, Exit, Mount, SandboxStatus, StartReason};
@@ -21,6 +23,8 @@ const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
 const MESSAGE_MAX: usize = 4096;
 /// What a container that cannot be executed is said to have exited with.
 const START_ERROR: i32 = 128;
+/// A hook has no limit of its own in Kubernetes; a pod that hangs in one for longer than this is better told.
+const HOOK_LIMIT: Duration = Duration::from_secs(3600);
 /// Between two tries when a reference of the pod is missing.
 const CONFIG_RETRY: SignedDuration = SignedDuration::from_secs(5);
 
@@ -47,12 +51,34 @@ impl Worker {
         };
         self.count_restart(name, attempt);
         match self.context.runtime.start_container(&self.uid, spec.clone()).await {
-            Ok(_) => {
+            Ok(started) => {
                 self.memory.failures.remove(name);
                 self.events.tell_of(name, "Created", format!("Created container: {name}"));
                 self.events.tell_of(name, "Started", format!("Started container {name}"));
+                self.post_start(pod, &container, &started.id).await;
             }
             Err(error) => self.start_failed(name, &spec, &error),
+        }
+    }
+
+    /// Runs the hook after the start, which the pod's other containers wait for. When it fails, the container is stopped.
+    async fn post_start(&mut self, pod: &Pod, container: &Container, id: &str) {
+        let Some(hook) = lifecycle::post_start(container) else { return };
+        let place = lifecycle::Place::new(&self.context.runtime, pod, container, id, self.address(pod));
+        let mut desired = self.desired.clone();
+        let stop = desired.wait_for(|desired| desired.gone || desired.pod.metadata.deletion_timestamp.is_some());
+        let result = tokio::select! {
+            result = place.run(hook, HOOK_LIMIT) => result,
+            _ = stop => return,
+        };
+        if let Err(why) = result {
+            let name = &container.name;
+            self.events.warn_of(name, "FailedPostStartHook", format!("PostStartHook failed: {why}"));
+            self.events.tell_of(name, "Killing", "FailedPostStartHook".to_owned());
+            self.memory.stops.insert(id.to_owned(), Stop { signalled_at: Timestamp::now(), killed_at: None });
+            let grace = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
+            let hook = self.pre_stop(pod, name, id);
+            self.stop_container(id.to_owned(), Duration::from_secs(u64::try_from(grace).unwrap_or(1)), hook);
         }
     }
 
@@ -177,6 +203,8 @@ impl Worker {
             env: variables,
             working_dir: container.working_dir.clone().filter(|directory| !directory.is_empty()),
             mounts,
+            stdin: container.stdin.unwrap_or(false),
+            terminal: container.tty.unwrap_or(false),
             resources: resources::of_container(container, resources::qos_class(pod), memory),
             security: security::of_container(pod, container)?,
             ..ContainerSpec::new(&container.name, attempt, image, logs.join(format!("{attempt}.log")))

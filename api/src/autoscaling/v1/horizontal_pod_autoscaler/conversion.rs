@@ -27,7 +27,7 @@ pub(super) fn from_v2(stored: Struct) -> Struct {
         out.set("spec.targetCPUUtilizationPercentage", utilization);
     }
     let current = stored.items_at("status.currentMetrics");
-    if let Some(utilization) = current.iter().filter_map(|metric| cpu(metric, "current")).next_back() {
+    if let Some(utilization) = current.iter().rev().find_map(|metric| cpu(metric, "current")) {
         out.set("status.currentCPUUtilizationPercentage", utilization);
     }
     let others: Vec<Value> = metrics

@@ -1,0 +1,3 @@
+//! Version 1 of the group.
+
+pub mod custom_resource_definition;
