@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::{
     encode,
-    error::Result,
+    error::{Error, Result},
     pipeline::Call,
     storage::{Commit, Committed, Expected},
 };
@@ -76,19 +76,20 @@ fn is_free(pod: &Object, budget: &Object) -> bool {
     !ready && (enough || budget.str_at("spec.unhealthyPodEvictionPolicy") == "AlwaysAllow")
 }
 
-fn refused(retry_after: u32, why: String) -> Status {
+fn refused(retry_after: u32, why: String) -> Error {
     let mut status = Status::too_many_requests(REFUSED, retry_after);
     let cause = Cause { reason: "DisruptionBudget".to_owned(), message: why, field: String::new() };
     status.details.get_or_insert_default().causes.push(cause);
-    status
+    status.into()
 }
 
 /// Takes one disruption for a pod, or says why there is none.
-fn take(budget: &mut Object, pod: &str, now: Timestamp) -> Result<(), Status> {
+fn take(budget: &mut Object, pod: &str, now: Timestamp) -> Result<()> {
     let name = budget.name().to_owned();
     let count = |field: &str| budget.body.i64_at(&format!("status.{field}")).unwrap_or(0);
-    let forbidden =
-        |why: &str| Status::forbidden(api::status::Grouped::new("policy", "poddisruptionbudget"), &name, why);
+    let forbidden = |why: &str| {
+        Error::from(Status::forbidden(api::status::Grouped::new("policy", "poddisruptionbudget"), &name, why))
+    };
     if count("observedGeneration") < budget.generation() {
         return Err(refused(10, format!("The disruption budget {name} is still being processed by the server.")));
     }
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(budget.body.i64_at("status.disruptionsAllowed"), Some(0));
         assert_eq!(budget.str_at("status.disruptedPods.web-0"), "1970-01-01T00:00:00Z");
         assert_eq!(budget.str_at("status.conditions.0.reason"), "InsufficientPods");
-        let status = take(&mut budget, "web-1", Timestamp::UNIX_EPOCH).unwrap_err();
+        let status = take(&mut budget, "web-1", Timestamp::UNIX_EPOCH).unwrap_err().0;
         let details = status.details.as_ref().unwrap();
         assert_eq!((status.code, &*status.message, &*details.causes[0].reason), (429, REFUSED, "DisruptionBudget"));
         assert_eq!(details.causes[0].message, "The disruption budget web needs 2 healthy pods and has 3 currently");
@@ -188,7 +189,7 @@ mod tests {
     fn a_budget_that_nobody_looked_at_yet_refuses_for_a_while() {
         let mut budget = budget(1, 0, 0);
         budget.set("metadata.generation", 2_i64);
-        let status = take(&mut budget, "web-0", Timestamp::UNIX_EPOCH).unwrap_err();
+        let status = take(&mut budget, "web-0", Timestamp::UNIX_EPOCH).unwrap_err().0;
         assert_eq!((status.code, status.retry_after()), (429, Some(10)));
     }
 
