@@ -84,21 +84,21 @@ fn refused(retry_after: u32, why: String) -> Status {
 }
 
 /// Takes one disruption for a pod, or says why there is none.
-fn take(budget: &mut Object, pod: &str, now: Timestamp) -> Result<(), Status> {
+fn take(budget: &mut Object, pod: &str, now: Timestamp) -> Result<()> {
     let name = budget.name().to_owned();
     let count = |field: &str| budget.body.i64_at(&format!("status.{field}")).unwrap_or(0);
     let forbidden =
         |why: &str| Status::forbidden(api::status::Grouped::new("policy", "poddisruptionbudget"), &name, why);
     if count("observedGeneration") < budget.generation() {
-        return Err(refused(10, format!("The disruption budget {name} is still being processed by the server.")));
+        return Err(refused(10, format!("The disruption budget {name} is still being processed by the server.")).into());
     }
     let (allowed, healthy, desired) = (count("disruptionsAllowed"), count("currentHealthy"), count("desiredHealthy"));
     let waiting = budget.at("status.disruptedPods").and_then(api::Node::as_map).map_or(0, api::Map::len);
     if allowed < 0 {
-        return Err(forbidden("pdb disruptions allowed is negative"));
+        return Err(forbidden("pdb disruptions allowed is negative").into());
     }
     if waiting > MAX_DISRUPTED {
-        return Err(forbidden("DisruptedPods map too big - too many evictions not confirmed by PDB controller"));
+        return Err(forbidden("DisruptedPods map too big - too many evictions not confirmed by PDB controller").into());
     }
     if allowed == 0 {
         let conditions = budget.body.items_at("status.conditions");
@@ -114,7 +114,7 @@ fn take(budget: &mut Object, pod: &str, now: Timestamp) -> Result<(), Status> {
             ),
             None => format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"),
         };
-        return Err(refused(0, why));
+        return Err(refused(0, why).into());
     }
     budget.set("status.disruptionsAllowed", allowed - 1);
     budget.body.struct_at("status").entry("disruptedPods").set(pod, api::time::format(now));
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(budget.body.i64_at("status.disruptionsAllowed"), Some(0));
         assert_eq!(budget.str_at("status.disruptedPods.web-0"), "1970-01-01T00:00:00Z");
         assert_eq!(budget.str_at("status.conditions.0.reason"), "InsufficientPods");
-        let status = take(&mut budget, "web-1", Timestamp::UNIX_EPOCH).unwrap_err();
+        let status = take(&mut budget, "web-1", Timestamp::UNIX_EPOCH).unwrap_err().0;
         let details = status.details.as_ref().unwrap();
         assert_eq!((status.code, &*status.message, &*details.causes[0].reason), (429, REFUSED, "DisruptionBudget"));
         assert_eq!(details.causes[0].message, "The disruption budget web needs 2 healthy pods and has 3 currently");
@@ -188,7 +188,7 @@ mod tests {
     fn a_budget_that_nobody_looked_at_yet_refuses_for_a_while() {
         let mut budget = budget(1, 0, 0);
         budget.set("metadata.generation", 2_i64);
-        let status = take(&mut budget, "web-0", Timestamp::UNIX_EPOCH).unwrap_err();
+        let status = take(&mut budget, "web-0", Timestamp::UNIX_EPOCH).unwrap_err().0;
         assert_eq!((status.code, status.retry_after()), (429, Some(10)));
     }
 
