@@ -8,8 +8,10 @@ use tokio::time::{Instant, sleep};
 use super::{faults::Fault, observer::Observer, probes::Prober, record};
 use crate::{objects, up::cluster::Cluster};
 
-/// How long a healthy cluster may take to show that it is.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a healthy cluster may take to show that it is: on a crowded machine it may just elect a leader.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a probe may take to succeed once.
+const PROBE_PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The programs that these faults need are there.
@@ -50,7 +52,7 @@ pub(crate) fn take(cluster: &Cluster, say: &mut dyn FnMut(&str)) -> Result<recor
 /// Every process runs, all masters follow one leader, all nodes are Ready.
 pub(crate) async fn healthy(cluster: &Cluster, observer: &Observer, kube: &kube::Client) -> Result<()> {
     let why = match processes(cluster) {
-        Ok(()) => until(async || serves(cluster, observer, kube).await).await,
+        Ok(()) => until(PATIENCE, async || serves(cluster, observer, kube).await).await,
         // What has ended does not come back by itself.
         Err(why) => Err(why),
     };
@@ -89,7 +91,7 @@ async fn serves(cluster: &Cluster, observer: &Observer, kube: &kube::Client) -> 
 /// Every probe succeeds.
 pub(crate) async fn probes_succeed(probers: &[Prober]) -> Result<()> {
     for prober in probers {
-        until(async || last_look(prober)).await.map_err(|why| {
+        until(PROBE_PATIENCE, async || last_look(prober)).await.map_err(|why| {
             why.context(format!("the probe {} fails before any fault, so nothing was injected", prober.name()))
         })?;
     }
@@ -104,8 +106,8 @@ pub(crate) fn last_look(prober: &Prober) -> Result<()> {
     }
 }
 
-async fn until(mut look: impl AsyncFnMut() -> Result<()>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+async fn until(patience: Duration, mut look: impl AsyncFnMut() -> Result<()>) -> Result<()> {
+    let deadline = Instant::now() + patience;
     loop {
         match look().await {
             Err(why) if Instant::now() > deadline => return Err(why),

@@ -23,7 +23,7 @@ use super::{
     workload::{Ended, Workload},
     writer::{History, Writer},
 };
-use crate::{cli::RunArgs, objects, shutdown, up::cluster::Cluster};
+use crate::{cli::RunArgs, shutdown, up::cluster::Cluster};
 
 /// Writes of each writer that show that writing works, before the first fault.
 const WARM_UP_WRITES: usize = 20;
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<boo
         plan.repeat
     ));
     let stop = shutdown::on_signal();
-    let before = objects::containers(&session.kube).await?;
+    let before = session.containers().await?;
     let clients = Clients::start(&cluster, &session, &plan).await;
     let clients = match clients {
         Ok(clients) => clients,
@@ -198,7 +198,7 @@ async fn collect(
         claims,
         injected,
         hashes: session.hashes(revision).await,
-        containers: (Default::default(), objects::containers(&session.kube).await?),
+        containers: (Default::default(), session.containers().await?),
         probes: clients.probes,
         workload: clients.workload,
         troubles: Vec::new(),

@@ -24,7 +24,7 @@ use super::{
     watchers::{Last, Watchers},
     writer::{Metadata, Object, Place},
 };
-use crate::{credential, etcd::Access, proxy, up::cluster::Cluster};
+use crate::{credential, etcd::Access, objects, proxy, up::cluster::Cluster};
 
 /// What a run's keys begin with, and the names of its namespaces.
 const PREFIX: &str = "/kontiki-chaos/";
@@ -127,6 +127,11 @@ impl Session {
     pub(crate) async fn objects(&self) -> Result<BTreeMap<String, i64>> {
         let list = self.list_objects().await?;
         list.items.iter().map(|item| Ok((item.metadata.name.clone(), item.revision()?))).collect()
+    }
+
+    /// The containers of all pods.
+    pub(crate) async fn containers(&self) -> Result<BTreeMap<String, String>> {
+        until(async || objects::containers(&self.kube).await).await
     }
 
     /// Each member's hash of all keys at this revision.

@@ -15,6 +15,7 @@ pub(super) fn lines(report: &Report<'_>) -> Vec<String> {
         let longest = outages.iter().map(|outage| outage.lasted).max().unwrap_or_default();
         lines.push(match outages.len() {
             0 => format!("probe {}: {} looks, no outage", probe.name, thousands(probe.samples.len())),
+            1 => format!("probe {}: 1 outage of {}", probe.name, shown(longest)),
             count => format!("probe {}: {count} outages, the longest {}", probe.name, shown(longest)),
         });
     }
