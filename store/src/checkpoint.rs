@@ -9,9 +9,9 @@
 //! It is never the only copy: with a snapshot and the log it can be rebuilt, and a damaged one is set aside.
 //!
 //! ```text
-//! m                                         meta (see rows.rs)
+//! m                                         meta (see rows.rs), crc32 before it
 //! r revision u64 sub u32 chunk u16          a record, in chunks of 64 KiB, crc32 before the first
-//! l id u64, s id u64, a session u64 seq u64 a lease, a session, an answer
+//! l id u64, s id u64, a session u64 seq u64 a lease, a session, an answer, crc32 before each
 //! ```
 
 use std::{
@@ -101,6 +101,21 @@ impl Checkpoint {
         self.written.as_ref().and_then(|state| state.position)
     }
 
+    /// Goes on with a folder whose rows are those of the view, as `write` has left them.
+    pub(crate) fn resume(disk: &dyn Disk, dir: &Path, owner: Owner, view: &View) -> Result<Self, CheckpointError> {
+        Ok(Self { engine: disk.rows(dir)?, owner, written: Some(view.state().clone()) })
+    }
+
+    /// Bytes that the rows take on the disk.
+    pub(crate) fn size_on_disk(&self) -> u64 {
+        self.engine.size_on_disk()
+    }
+
+    /// Lets go of the state that the rows hold: it was replaced, and the next `write` writes everything.
+    pub(crate) fn forget(&mut self) {
+        self.written = None;
+    }
+
     /// Brings the rows up to the view, and returns after they are durable. Blocks; at most one runs at a time.
     ///
     /// After a snapshot has replaced the state, everything is written anew, and a crash on the way leaves no
@@ -123,7 +138,7 @@ impl Checkpoint {
         ahead.flush();
         ahead.result?;
         other_changes(before, state, &mut changes);
-        changes.push((META.to_vec(), Some(Meta::of(state, self.owner).encode())));
+        changes.push((META.to_vec(), Some(sealed(&Meta::of(state, self.owner).encode()))));
         self.engine.write(changes)?;
         self.engine.sync()?;
         self.written = Some(state.clone());
@@ -276,7 +291,7 @@ struct Reader {
 impl Reader {
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
         if key == META {
-            self.meta = Some(Meta::decode(Bytes::copy_from_slice(value))?);
+            self.meta = Some(Meta::decode(opened(Bytes::copy_from_slice(value))?)?);
             return Ok(());
         }
         let Some(&tag) = key.first() else { return Err(Damage::new("a row without a key")) };

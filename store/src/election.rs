@@ -2,12 +2,16 @@
 //!
 //! openraft's own timer waits for the leader's lease and a random time. This one knows more. The order of the members decides
 //! who goes first, so that two do not split the vote. How long silence must last follows from how regularly the leader was
-//! heard: on a machine that is short of processor time, late heartbeats are no reason to change the leader. A lost connection
-//! to the leader is a reason: then only the lease is waited for. Being wrong costs little: while a quorum hears of the leader,
-//! no vote is granted and no term is raised.
+//! heard: on a machine that is short of processor time, late heartbeats are no reason to change the leader. And silence is
+//! counted in the time in which this member itself was awake: where processes wait long for their turn, a member that was asleep
+//! cannot tell who was late. A lost connection to the leader is a reason: then only the lease is waited for. Being wrong costs
+//! little: while a quorum hears of the leader, no vote is granted and no term is raised.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,14 +33,20 @@ const HEAD_START: Duration = Duration::from_millis(40);
 const PAUSES: u32 = 3;
 /// A pause is forgotten within about this time.
 const MEMORY: Duration = Duration::from_secs(5);
-/// Silence of this length always counts.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// However irregularly the leader was heard, silence of this length counts.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// However little this member was awake, silence of this length on the clock counts.
+const SILENCE_ON_THE_CLOCK_MAX: Duration = Duration::from_secs(2);
+/// From one look to the next this member was awake so long at most.
+const AWAKE_MAX: Duration = TICK.saturating_mul(2);
 
 /// What this member has heard of a leader.
 #[derive(Debug)]
 struct Heard {
     leader: Option<Vote>,
     at: Instant,
+    /// How long this member has been awake since.
+    silent: Duration,
     /// The longest recent pause between two messages, fading.
     pause: Duration,
     /// The connection to it was lost since.
@@ -49,11 +59,21 @@ impl Heard {
             return;
         }
         if self.leader == Some(leader) {
-            let pause = now.saturating_duration_since(self.at);
+            let pause = std::mem::take(&mut self.silent);
             let fading = (pause.as_secs_f64() / MEMORY.as_secs_f64()).min(1.0);
             self.pause = self.pause.mul_f64(1.0 - fading).max(pause);
         }
-        (self.leader, self.at, self.lost) = (Some(leader), now, false);
+        (self.leader, self.at, self.silent, self.lost) = (Some(leader), now, Duration::ZERO, false);
+    }
+
+    /// This member is awake, after so much time.
+    fn awake(&mut self, after: Duration) {
+        self.silent += after.min(AWAKE_MAX);
+    }
+
+    fn is_due(&self, timing: Timing, rank: u32, now: Instant) -> bool {
+        self.silent > self.patience(timing, rank)
+            || now.saturating_duration_since(self.at) > SILENCE_ON_THE_CLOCK_MAX + HEAD_START * rank
     }
 
     /// How long silence must last before the member of this rank stands for election.
@@ -68,12 +88,14 @@ impl Heard {
 #[derive(Debug)]
 pub(crate) struct Election {
     heard: Mutex<Heard>,
+    retired: AtomicBool,
 }
 
 impl Default for Election {
     fn default() -> Self {
-        let heard = Heard { leader: None, at: Instant::now(), pause: Duration::ZERO, lost: false };
-        Self { heard: Mutex::new(heard) }
+        let (at, zero) = (Instant::now(), Duration::ZERO);
+        let heard = Heard { leader: None, at, silent: zero, pause: zero, lost: false };
+        Self { heard: Mutex::new(heard), retired: AtomicBool::new(false) }
     }
 }
 
@@ -85,12 +107,22 @@ impl Election {
 
     /// Somebody got this member's vote, and gets the time to use it.
     pub(crate) fn voted(&self) {
-        self.heard.lock().at = Instant::now();
+        let mut heard = self.heard.lock();
+        (heard.at, heard.silent) = (Instant::now(), Duration::ZERO);
     }
 
     /// How long no leader was heard.
     pub(crate) fn silence(&self) -> Duration {
         self.heard.lock().at.elapsed()
+    }
+
+    /// This member stands for election no more: it is about to stop.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// A connection of this member was lost.
@@ -99,9 +131,12 @@ impl Election {
         heard.lost |= heard.leader.is_some_and(|leader| leader.leader_id.voted_for == member);
     }
 
+    fn awake(&self, after: Duration) {
+        self.heard.lock().awake(after);
+    }
+
     fn is_due(&self, timing: Timing, rank: u32) -> bool {
-        let heard = self.heard.lock();
-        heard.at.elapsed() > heard.patience(timing, rank)
+        self.heard.lock().is_due(timing, rank, Instant::now())
     }
 }
 
@@ -119,9 +154,11 @@ pub(crate) async fn run(store: Weak<Inner>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut not_before = Instant::now();
+    let mut looked = Instant::now();
     loop {
         ticks.tick().await;
         let Some(store) = store.upgrade() else { return };
+        store.election.awake(std::mem::replace(&mut looked, Instant::now()).elapsed());
         let timing = store.config.timing;
         let Some((rank, voters)) = standing(&store) else { continue };
         let alone = voters == 1;
@@ -145,11 +182,11 @@ fn random_between(random: &Random, from: Duration, to: Duration) -> Duration {
 }
 
 /// This member's place among the voters that could follow the last leader, and how many voters there are; `None` when it
-/// leads itself, or has no vote.
+/// leads itself, has no vote, or is about to stop.
 fn standing(store: &Inner) -> Option<(u32, usize)> {
     let metrics = store.raft.server_metrics();
     let server = metrics.borrow_watched();
-    if server.state == ServerState::Leader {
+    if server.state == ServerState::Leader || store.election.is_retired() {
         return None;
     }
     let last = store.election.heard.lock().leader.map(|leader| leader.leader_id.voted_for);
@@ -167,13 +204,19 @@ mod tests {
     fn heard_every(millis: &[u64]) -> Heard {
         let start = Instant::now();
         let leader = Vote::new_committed(1, 1);
-        let mut heard = Heard { leader: Some(leader), at: start, pause: Duration::ZERO, lost: false };
-        let mut at = start;
+        let zero = Duration::ZERO;
+        let mut heard = Heard { leader: Some(leader), at: start, silent: zero, pause: zero, lost: false };
         for pause in millis {
-            at += Duration::from_millis(*pause);
+            let at = heard.at + Duration::from_millis(*pause);
+            wait(&mut heard, *pause);
             heard.message(leader, at);
         }
         heard
+    }
+
+    /// In a member that always gets its turn.
+    fn wait(heard: &mut Heard, millis: u64) {
+        (0..millis).for_each(|_| heard.awake(Duration::from_millis(1)));
     }
 
     #[test]
@@ -193,9 +236,27 @@ mod tests {
     }
 
     #[test]
+    fn silence_counts_in_the_time_this_member_was_awake() {
+        let timing = Timing::default();
+        let ms = Duration::from_millis;
+        let mut awake = heard_every(&[40; 50]);
+        wait(&mut awake, 201);
+        assert!(awake.is_due(timing, 0, awake.at + ms(201)) && !awake.is_due(timing, 1, awake.at + ms(201)));
+        // It gets its turn twice in the same time: so little says nothing about the leader.
+        let mut asleep = heard_every(&[40; 50]);
+        (0..2).for_each(|_| asleep.awake(ms(100)));
+        assert!(!asleep.is_due(timing, 0, asleep.at + ms(201)));
+        // Its own pauses are no reason to be more patient with the leader.
+        asleep.message(Vote::new_committed(1, 1), asleep.at + ms(200));
+        assert_eq!(asleep.patience(timing, 0), ms(200));
+        assert!(asleep.is_due(timing, 0, asleep.at + SILENCE_ON_THE_CLOCK_MAX + ms(1)));
+    }
+
+    #[test]
     fn the_time_without_a_leader_is_not_a_pause_of_the_next_one() {
         let mut heard = heard_every(&[40; 10]);
         let next = Vote::new_committed(2, 3);
+        wait(&mut heard, 3000);
         heard.message(next, heard.at + Duration::from_secs(3));
         assert_eq!(heard.patience(Timing::default(), 0), Duration::from_millis(200));
     }

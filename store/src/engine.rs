@@ -36,6 +36,11 @@ pub trait Engine: Send + std::fmt::Debug {
     /// Calls the visitor for each row in order of the keys, until it returns false.
     fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), EngineError>;
 
+    /// Bytes that the rows take on the disk, with what was deleted from among them; 0 where there is no disk.
+    fn size_on_disk(&self) -> u64 {
+        0
+    }
+
     /// Deletes every row.
     fn clear(&mut self) -> Result<(), EngineError>;
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::world::PeerChannel;
+use crate::world::{PeerChannel, World};
 
 /// Proposals handed to the stream and not yet taken by the connection.
 const QUEUE_MAX: usize = 1024;
@@ -34,6 +34,7 @@ struct Link {
 
 /// Sends proposals to whoever leads.
 pub(crate) struct Forwarder {
+    world: World,
     state: Mutex<State>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -58,8 +59,8 @@ impl Drop for Entry {
 }
 
 impl Forwarder {
-    pub(crate) fn new(tasks: TaskTracker, shutdown: CancellationToken) -> Self {
-        Self { state: Mutex::default(), tasks, shutdown }
+    pub(crate) fn new(world: World, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
+        Self { world, state: Mutex::default(), tasks, shutdown }
     }
 
     /// The leader's answer; `None` when the stream broke first.
@@ -95,14 +96,14 @@ impl Forwarder {
         let link = Link { leader, requests, waiting: Waiting::default(), ended: CancellationToken::new() };
         state.link = Some(link.clone());
         let (waiting, ended, shutdown) = (link.waiting.clone(), link.ended.clone(), self.shutdown.clone());
-        self.tasks.spawn(async move {
+        self.tasks.spawn(self.world.part(async move {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {}
                 () = run(client, queue, &waiting) => {}
             }
             ended.cancel();
-        });
+        }));
         (link, id)
     }
 }

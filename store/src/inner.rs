@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::Status;
 
 use crate::{
-    Error, Leadership, Proposal,
+    Error, Leadership, Proposal, Stamp,
     applied::Progress,
     batch::{Attempt, Batcher},
     command::{FEATURE_LEVEL, validate},
@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) space: Space,
     pub(crate) tasks: TaskTracker,
     pub(crate) servers: Mutex<JoinSet<()>>,
+    /// Clients are served no more but for what they have asked.
+    pub(crate) last_call: CancellationToken,
     pub(crate) shutdown: CancellationToken,
     /// Why the member's time in the group is over, once it is.
     pub(crate) departure: watch::Sender<Option<Departure>>,
@@ -93,12 +95,15 @@ impl Inner {
             Ok(stamp) => stamp.ok_or(Error::Stopped)?,
             Err(_) => return Err(Error::TooManyRequests),
         };
+        let given =
+            Stamp { session: stamp.session, sequence: stamp.sequence, acknowledged_below: stamp.acknowledged_below };
+        let Stamp { session, sequence, acknowledged_below } = proposal.stamp.unwrap_or(given);
         let command = Command {
-            session: stamp.session,
-            sequence: stamp.sequence,
+            session,
+            sequence,
             feature_level: FEATURE_LEVEL,
             fence_term: proposal.fence,
-            acknowledged_below: stamp.acknowledged_below,
+            acknowledged_below,
             body: Some(body),
         };
         validate(&command)?;

@@ -16,7 +16,10 @@ use tokio::time::Instant;
 
 use crate::{
     error::Error,
-    mvcc::index::{Item, Tree},
+    mvcc::{
+        Mvcc,
+        index::{Item, Tree},
+    },
 };
 
 /// The longest time to live, as etcd has it.
@@ -91,13 +94,13 @@ pub(crate) struct Leases {
 
 impl Leases {
     /// Puts the leases together from what a snapshot or checkpoint holds: keys know their lease themselves.
-    pub(crate) fn rebuild(granted: Vec<Lease>, attached: impl Iterator<Item = (i64, Bytes)>) -> Self {
+    pub(crate) fn rebuild(granted: impl IntoIterator<Item = Lease>, mvcc: &Mvcc) -> Self {
         let mut leases = Self::default();
         for lease in granted {
             leases.granted.insert(lease);
         }
-        for (lease, key) in attached {
-            leases.attach(lease, key);
+        for kv in mvcc.current.iter().map(|current| &current.0.kv) {
+            leases.attach(kv.lease, kv.key.clone());
         }
         leases
     }

@@ -111,6 +111,9 @@ pub(crate) struct Listener {
     pub(crate) audience: Audience,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) acceptor: TlsAcceptor,
+    /// Nobody is let in from then on.
+    pub(crate) last_call: CancellationToken,
+    /// Every connection is cut then.
     pub(crate) shutdown: CancellationToken,
     /// Told of every connection that ends.
     pub(crate) closed: Option<mpsc::Sender<Subject>>,
@@ -121,10 +124,10 @@ impl Listener {
     pub(crate) fn incoming(self, tasks: &mut JoinSet<()>) -> impl Stream<Item = io::Result<Connection>> + use<> {
         let (accepted, connections) = mpsc::channel(ACCEPTED_MAX);
         tasks.spawn(async move {
-            let shutdown = self.shutdown.clone();
+            let last_call = self.last_call.clone();
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => {}
+                () = last_call.cancelled() => {}
                 () = self.accept(accepted) => {}
             }
         });

@@ -421,7 +421,13 @@ impl Inner {
 
     /// The voter, other than this member, that has most of the log.
     pub(crate) fn best_successor(&self) -> Option<u64> {
-        let voters: BTreeSet<u64> = self.raft.voter_ids().filter(|voter| *voter != self.id()).collect();
+        self.best_successor_but(&BTreeSet::new())
+    }
+
+    /// The same without some.
+    pub(crate) fn best_successor_but(&self, others: &BTreeSet<u64>) -> Option<u64> {
+        let may = |voter: &u64| *voter != self.id() && !others.contains(voter);
+        let voters: BTreeSet<u64> = self.raft.voter_ids().filter(may).collect();
         let metrics = self.raft.data_metrics();
         let data = metrics.borrow_watched();
         let candidates = data.replication.iter().flatten().filter(|(id, _)| voters.contains(id));

@@ -39,7 +39,17 @@ impl Collector for Member {
             ("etcd_server_is_leader", "Whether this member leads", yes(status.leader == Some(status.member_id))),
             ("etcd_server_is_learner", "Whether this member has no vote", yes(status.learner)),
             ("etcd_server_proposals_pending", "Requests under way here", number(store.proposals.under_way())),
-            ("etcd_mvcc_db_total_size_in_bytes", "Keys and values, old versions included", number(status.state_bytes)),
+            ("etcd_mvcc_db_total_size_in_bytes", "Bytes of the checkpoint", number(status.disk_bytes)),
+            (
+                "etcd_mvcc_db_total_size_in_use_in_bytes",
+                "Keys and values, old versions included",
+                number(status.state_bytes),
+            ),
+            (
+                "etcd_server_quota_backend_bytes",
+                "State beyond this is refused",
+                number(store.config.limits.quota_bytes),
+            ),
             ("etcd_debugging_mvcc_current_revision", "The revision readers see", status.revision),
             ("kontiki_store_log_bytes", "Bytes of log not purged", number(status.log_bytes)),
             ("kontiki_store_term", "The term this member is in", number(status.term)),

@@ -107,24 +107,31 @@ impl Mvcc {
         self.bytes = self.bytes.saturating_sub(record.size());
     }
 
-    /// Puts a whole key space together from its records: live ones by key, past ones by key and revision.
+    /// The record here that is equal to this one.
+    pub(crate) fn find(&self, record: &Record) -> Option<&Arc<Record>> {
+        let live = self.get(&record.kv.key).filter(|live| ***live == *record);
+        live.or_else(|| self.past.get(record.place()).map(|past| &past.0).filter(|past| ***past == *record))
+    }
+
+    /// Puts a whole key space together from its records, in the order of their places.
     /// Events are known again from `history_start` on.
-    pub(crate) fn rebuild(
-        current: Vec<Arc<Record>>,
-        past: Vec<Arc<Record>>,
-        revision: i64,
-        compacted: i64,
-        history_start: i64,
-    ) -> Self {
-        let mut recent: Vec<_> =
-            current.iter().chain(&past).filter(|r| r.kv.mod_revision >= history_start).map(Arc::clone).collect();
-        recent.sort_unstable_by_key(|record| (record.kv.mod_revision, record.sub));
+    pub(crate) fn rebuild(records: Vec<Arc<Record>>, revision: i64, compacted: i64, history_start: i64) -> Self {
         let mut mvcc = Self { revision, compacted, ..Self::default() };
-        for record in current.iter().chain(&past) {
+        for record in &records {
             mvcc.add(record);
         }
-        mvcc.current = Tree::from_sorted(current.into_iter().map(Current));
-        mvcc.past = Tree::from_sorted(past.into_iter().map(Past));
+        let by_key = || records.chunk_by(|a, b| a.kv.key == b.kv.key);
+        // The newest version is live, unless it is a deletion.
+        let live = |versions: &[Arc<Record>]| usize::from(versions.last().is_some_and(|newest| !newest.tombstone));
+        mvcc.current = Tree::from_sorted(
+            by_key().flat_map(|all| &all[all.len() - live(all)..]).map(|record| Current(record.clone())),
+        );
+        mvcc.past = Tree::from_sorted(
+            by_key().flat_map(|all| &all[..all.len() - live(all)]).map(|record| Past(record.clone())),
+        );
+        let mut recent = records;
+        recent.retain(|record| record.kv.mod_revision >= history_start);
+        recent.sort_unstable_by_key(|record| (record.kv.mod_revision, record.sub));
         let batches = recent.chunk_by(|a, b| a.kv.mod_revision == b.kv.mod_revision).map(|records| {
             let event = |record: &Arc<Record>| Event {
                 record: Arc::clone(record),
@@ -132,7 +139,7 @@ impl Mvcc {
             };
             Batch { revision: records[0].kv.mod_revision, events: records.iter().map(event).collect() }
         });
-        mvcc.log = Tree::from_sorted(batches.collect::<Vec<_>>());
+        mvcc.log = Tree::from_sorted(batches);
         mvcc
     }
 

@@ -24,6 +24,10 @@ use crate::{
 /// Between two comparisons of the state hash.
 const HASH_CHECK_EVERY: Duration = Duration::from_secs(60);
 
+/// With more compacted revisions than this still there, they are not left to the commands that follow: an idle store would keep
+/// them for long.
+const LEFTOVER_MAX: usize = 1024;
+
 /// A new leader does not know at once who is there.
 const HEARD_ENOUGH: Duration = Duration::from_secs(5);
 
@@ -57,6 +61,15 @@ impl Oversight {
     pub(crate) fn look(&mut self, store: &Arc<Inner>) {
         while self.proposal.try_join_next().is_some() {}
         if !self.proposal.is_empty() {
+            return;
+        }
+        if store.state.view().leftover() > LEFTOVER_MAX {
+            let store = Arc::clone(store);
+            self.proposal.spawn(async move {
+                if let Err(error) = store.forget_compacted().await {
+                    tracing::debug!(%error, "what was compacted goes later");
+                }
+            });
             return;
         }
         let now = Instant::now();

@@ -2,8 +2,12 @@
 //!
 //! ```text
 //! <dir>/state/           the checkpoint in sled: seconds behind, so that a restart replays little
+//! <dir>/state.fresh/     the next one, while it is written anew
 //! <dir>/state.snapshot   the snapshot file: complete in itself, behind by as much log as is kept
 //! ```
+//! sled never gives space back. So when the checkpoint takes much more of it than the state does, it is written anew beside the
+//! old one, and takes its place.
+//!
 //! The log is purged up to the snapshot file at most. So the file and the log always hold everything, and a checkpoint that
 //! cannot be read is set aside at no loss.
 
@@ -11,7 +15,10 @@ use std::{
     io,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -29,6 +36,9 @@ use crate::{
 
 /// What sled may need to open its files.
 const ROOM_TO_OPEN: u64 = 16 << 20;
+/// sled needs about 1.6 times what its rows hold; with so many times more than the state, and a good deal besides, it is
+/// written anew.
+const SPARSE_FACTOR: u64 = 3;
 
 /// Why the state on disk cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +62,20 @@ pub enum StateError {
         /// What is wrong with it.
         source: LoadError,
     },
+    /// What can be read of the state ends before the log begins.
+    #[error(
+        "{}: the state that can be read ends with entry {state}, and the log begins after {purged}; remove the member from the \
+         cluster, empty its directory and let it join again",
+        path.display()
+    )]
+    Gap {
+        /// The snapshot file, or where it should be.
+        path: PathBuf,
+        /// The last entry that the state holds.
+        state: u64,
+        /// The last entry that is gone from the log.
+        purged: u64,
+    },
 }
 
 /// The state of one member on disk.
@@ -62,6 +86,8 @@ pub(crate) struct Persistence {
     /// The folder of the checkpoint.
     rows: PathBuf,
     checkpoint: Mutex<Rows>,
+    /// Bytes that the checkpoint takes.
+    size_on_disk: AtomicU64,
     /// What the snapshot file holds.
     saved: Mutex<Option<Position>>,
 }
@@ -107,8 +133,19 @@ impl Persistence {
                 .map_err(|source| StateError::Snapshot { path, source })?;
             machine.install(restored);
         }
+        let size_on_disk = AtomicU64::new(if let Rows::Open(rows) = &checkpoint { rows.size_on_disk() } else { 0 });
         let (checkpoint, saved) = (Mutex::new(checkpoint), Mutex::new(saved));
-        Ok((machine, Self { world, snapshot, owner, rows: state_dir, checkpoint, saved }))
+        Ok((machine, Self { world, snapshot, owner, rows: state_dir, checkpoint, size_on_disk, saved }))
+    }
+
+    /// Checks that the log goes on where the state ends. It does not when the snapshot file that the log was shortened for is
+    /// damaged, and the checkpoint older.
+    pub(crate) fn check_log(&self, view: &View, purged: Option<u64>) -> Result<(), StateError> {
+        let state = view.position().map_or(0, |position| position.index);
+        match purged.filter(|purged| *purged > state) {
+            Some(purged) => Err(StateError::Gap { path: self.snapshot.clone(), state, purged }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -128,9 +165,33 @@ impl Persistence {
     /// Brings the checkpoint up to the view, durably.
     pub(crate) async fn checkpoint(self: &Arc<Self>, view: View) -> Result<(), CheckpointError> {
         let this = self.clone();
-        let written = self.world.threads.run(move || this.write_rows(&view));
-        let written = written.await;
-        written.unwrap_or_else(|error| Err(CheckpointError::Engine(error.into())))
+        self.run(move || this.write_rows(&view)).await
+    }
+
+    /// Writes the checkpoint anew, without the holes that deleted rows left. Whoever reads or writes the state notices nothing.
+    pub(crate) async fn rewrite(self: &Arc<Self>, view: View) -> Result<(), CheckpointError> {
+        let this = self.clone();
+        self.run(move || this.rewrite_rows(&view)).await
+    }
+
+    async fn run(
+        &self,
+        work: impl FnOnce() -> Result<(), CheckpointError> + Send + 'static,
+    ) -> Result<(), CheckpointError> {
+        let done = self.world.threads.run(work).await;
+        done.unwrap_or_else(|error| Err(CheckpointError::Engine(error.into())))
+    }
+
+    /// Bytes that the checkpoint takes on the disk.
+    pub(crate) fn size_on_disk(&self) -> u64 {
+        self.size_on_disk.load(Ordering::Relaxed)
+    }
+
+    /// Whether the checkpoint takes far more than its state, and there is room to write it anew.
+    pub(crate) fn is_sparse(&self, view: &View, slack: u64) -> bool {
+        let enough = |free: u64| free > view.bytes().saturating_mul(SPARSE_FACTOR);
+        self.size_on_disk() > view.bytes().saturating_mul(SPARSE_FACTOR).saturating_add(slack)
+            && self.rows.parent().and_then(|dir| self.world.disk.free_bytes(dir)).is_none_or(enough)
     }
 
     /// One that fails is given up: what became of its files is unknown then.
@@ -142,10 +203,35 @@ impl Persistence {
         }
         let Rows::Open(checkpoint) = &mut *rows else { return Ok(()) };
         let written = checkpoint.write(view);
+        self.size_on_disk.store(checkpoint.size_on_disk(), Ordering::Relaxed);
         if written.is_err() {
             *rows = Rows::Lost;
         }
         written
+    }
+
+    fn rewrite_rows(&self, view: &View) -> Result<(), CheckpointError> {
+        let (disk, fresh) = (&*self.world.disk, fresh(&self.rows));
+        let mut rows = self.checkpoint.lock();
+        if !matches!(*rows, Rows::Open(_)) {
+            return Ok(());
+        }
+        disk.remove_folder(&fresh).map_err(EngineError::from)?;
+        // Closed before it gets another name.
+        checkpoint::open(disk, &fresh, self.owner)?.1.write(view)?;
+        // A crash from here on costs the next start a longer replay, and nothing else.
+        *rows = Rows::Lost;
+        disk.remove_folder(&self.rows).map_err(EngineError::from)?;
+        disk.rename(&fresh, &self.rows).map_err(EngineError::from)?;
+        if let Some(dir) = self.rows.parent() {
+            disk.flush_folder(dir).map_err(EngineError::from)?;
+        }
+        let resumed = Checkpoint::resume(disk, &self.rows, self.owner, view)?;
+        let (before, after) = (self.size_on_disk(), resumed.size_on_disk());
+        tracing::info!(before, after, "the checkpoint is written anew");
+        self.size_on_disk.store(after, Ordering::Relaxed);
+        *rows = Rows::Open(Box::new(resumed));
+        Ok(())
     }
 
     /// Closes the checkpoint's files, so that another process may open them.
@@ -175,13 +261,15 @@ impl Persistence {
         written.await?
     }
 
-    /// Takes a snapshot in; nothing of it counts before all of it is verified and on disk.
-    pub(crate) async fn receive<S>(&self, mut pieces: Pin<Box<S>>) -> io::Result<Received>
+    /// Takes a snapshot in; nothing of it counts before all of it is verified and on disk. What the view has already takes no
+    /// more memory.
+    pub(crate) async fn receive<S>(&self, mut pieces: Pin<Box<S>>, at_hand: &View) -> io::Result<Received>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + ?Sized,
     {
         let path = self.snapshot.with_extension("received");
-        let mut incoming = Incoming::create(&*self.world.disk, path, self.owner.cluster_id)?;
+        let sink = SnapshotSink::new(self.owner.cluster_id).sharing(at_hand);
+        let mut incoming = Incoming { file: self.world.disk.create(&path)?, path, length: 0, sink };
         while let Some(piece) = pieces.next().await {
             let piece = piece?;
             incoming = self.world.threads.run(move || incoming.take(&piece)).await??;
@@ -200,13 +288,24 @@ impl Persistence {
             }
             *this.saved.lock() = received.restored.position();
             machine.install(received.restored);
+            // The state before is held by nobody else now.
+            if let Rows::Open(checkpoint) = &mut *this.checkpoint.lock() {
+                checkpoint.forget();
+            }
             Ok(())
         });
         installed.await?
     }
 }
 
+/// Where a checkpoint is written that is to take the place of another.
+fn fresh(rows: &Path) -> PathBuf {
+    rows.with_extension("fresh")
+}
+
 fn open_checkpoint(disk: &dyn Disk, dir: &Path, owner: Owner) -> Result<(StateMachine, Rows), StateError> {
+    // Left behind by a process that ended while it wrote.
+    disk.remove_folder(&fresh(dir)).map_err(|source| StateError::Io { path: fresh(dir), source })?;
     let opened = |(machine, checkpoint)| (machine, Rows::Open(Box::new(checkpoint)));
     match checkpoint::open(disk, dir, owner) {
         Ok(found) => Ok(opened(found)),
@@ -233,10 +332,6 @@ struct Incoming {
 }
 
 impl Incoming {
-    fn create(disk: &dyn Disk, path: PathBuf, cluster_id: u64) -> io::Result<Self> {
-        Ok(Self { file: disk.create(&path)?, path, length: 0, sink: SnapshotSink::new(cluster_id) })
-    }
-
     fn take(mut self, piece: &[u8]) -> io::Result<Self> {
         self.sink.push(piece).map_err(io::Error::other)?;
         self.file.write_at(piece, self.length)?;

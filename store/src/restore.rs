@@ -220,14 +220,12 @@ fn inherited(state: &State, heir: &Heir, skip: i64) -> Result<State, RestoreErro
         _ => return Err(refused),
     };
     // Old versions belong to revisions that nobody may ask for any more.
-    let (past, compacted) = if skip > 0 {
-        (Vec::new(), revision)
-    } else {
-        (mvcc.past.iter().map(|past| past.0.clone()).collect(), mvcc.compacted)
-    };
+    let (past, compacted) = if skip > 0 { (0, revision) } else { (mvcc.past.len(), mvcc.compacted) };
     let history_start = if skip > 0 { revision + 1 } else { mvcc.history_start() };
-    let live: Vec<_> = mvcc.current.iter().map(|current| current.0.clone()).collect();
-    let attached: Vec<_> = live.iter().filter(|r| r.kv.lease != 0).map(|r| (r.kv.lease, r.kv.key.clone())).collect();
+    let past = mvcc.past.iter().take(past).map(|past| past.0.clone());
+    let mut records: Vec<_> = mvcc.current.iter().map(|current| current.0.clone()).chain(past).collect();
+    records.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
+    let mvcc = Mvcc::rebuild(records, revision, compacted, history_start);
     // Term 0 is before every election, so whoever is elected first may go on from here.
     let position = Position { term: 0, index: state.position.map_or(0, |position| position.index) };
     let info = MemberInfo {
@@ -243,8 +241,8 @@ fn inherited(state: &State, heir: &Heir, skip: i64) -> Result<State, RestoreErro
     Ok(State {
         position: Some(position),
         membership: serde_json::to_vec(&stored).map_err(RestoreError::Membership)?.into(),
-        mvcc: Mvcc::rebuild(live, past, revision, compacted, history_start),
-        leases: Leases::rebuild(state.leases.granted().iter().copied().collect(), attached.into_iter()),
+        leases: Leases::rebuild(state.leases.granted().iter().copied(), &mvcc),
+        mvcc,
         // Alarms name members that are gone, and sessions are runs of them.
         ..State::default()
     })

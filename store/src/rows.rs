@@ -2,7 +2,7 @@
 //!
 //! Numbers are big-endian and fixed; a change of any layout here is a new `FORMAT_VERSION`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
@@ -198,21 +198,30 @@ impl Tag {
 }
 
 /// Collects rows, in any order, and makes a state of them.
+///
+/// It takes little more memory than that state: a word for each record. What a state at hand holds already is shared with it.
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
-    records: BTreeMap<Bytes, Vec<Arc<Record>>>,
+    records: Vec<Arc<Record>>,
     leases: Vec<Lease>,
     sessions: Sessions,
+    at_hand: Option<Mvcc>,
     pub(crate) rows: u64,
 }
 
 impl Collector {
+    /// Shares the records that are in this key space too.
+    pub(crate) fn share(&mut self, at_hand: Mvcc) {
+        self.at_hand = Some(at_hand);
+    }
+
     pub(crate) fn add(&mut self, tag: u8, mut row: Bytes) -> Result<(), Damage> {
         self.rows += 1;
         match Tag::ALL.into_iter().find(|known| known.byte() == tag) {
             Some(Tag::Record) => {
-                let record = Arc::new(decode_record(row)?);
-                self.records.entry(record.kv.key.clone()).or_default().push(record);
+                let record = decode_record(row)?;
+                let known = self.at_hand.as_ref().and_then(|at_hand| at_hand.find(&record)).cloned();
+                self.records.push(known.unwrap_or_else(|| Arc::new(record)));
             }
             Some(Tag::Lease) => self.leases.push(Lease { id: row.try_get_i64()?, ttl: row.try_get_i64()? }),
             Some(Tag::Session) => {
@@ -232,27 +241,22 @@ impl Collector {
 
     /// The state, if its records add up to the hash they had.
     pub(crate) fn finish(self, meta: Meta) -> Result<State, Damage> {
-        let (mut current, mut past) = (Vec::new(), Vec::new());
-        for mut versions in self.records.into_values() {
-            versions.sort_unstable_by_key(|record| (record.kv.mod_revision, record.sub));
-            // The newest version is live, unless it is a deletion.
-            if versions.last().is_some_and(|newest| !newest.tombstone) {
-                current.extend(versions.pop());
-            }
-            past.extend(versions);
+        let Self { mut records, leases, sessions, at_hand, .. } = self;
+        drop(at_hand);
+        records.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
+        if records.windows(2).any(|pair| pair[0].place() == pair[1].place()) {
+            return Err(Damage::new("two records have one place"));
         }
-        let attached: Vec<_> =
-            current.iter().filter(|r| r.kv.lease != 0).map(|r| (r.kv.lease, r.kv.key.clone())).collect();
-        let mvcc = Mvcc::rebuild(current, past, meta.revision, meta.compacted, meta.history_start);
+        let mvcc = Mvcc::rebuild(records, meta.revision, meta.compacted, meta.history_start);
         if mvcc.hash != meta.hash {
             return Err(Damage::new("the records do not add up to the hash of the state"));
         }
         Ok(State {
             position: meta.position,
             membership: meta.membership,
+            leases: Leases::rebuild(leases, &mvcc),
             mvcc,
-            leases: Leases::rebuild(self.leases, attached.into_iter()),
-            sessions: self.sessions,
+            sessions,
             alarms: meta.alarms,
             ..State::default()
         })

@@ -14,6 +14,7 @@ mod maintenance;
 mod message_size;
 mod queue;
 mod snapshot;
+mod stamp;
 mod watch;
 
 use proto::{

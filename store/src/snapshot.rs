@@ -171,6 +171,13 @@ impl SnapshotSink {
         }
     }
 
+    /// Shares with a state at hand what both have: a member that fell behind needs memory only for what it missed.
+    #[must_use]
+    pub fn sharing(mut self, at_hand: &View) -> Self {
+        self.collector.share(at_hand.state().mvcc.clone());
+        self
+    }
+
     /// Takes the next piece, cut anywhere.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Damage> {
         if self.complete {

@@ -1,4 +1,4 @@
-//! Putting a member together, and taking it apart.
+//! Putting a member together; `stop` takes it apart.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -39,11 +39,6 @@ use crate::{
 
 /// Lost connections to look at; more at once mean nothing else.
 const CLOSED_MAX: usize = 64;
-/// How long a leader that stops waits for its successor.
-const HAND_OVER: Duration = Duration::from_secs(1);
-/// How long a stopping member waits for its own tasks.
-const DRAIN: Duration = Duration::from_secs(5);
-
 /// Between two looks at whether consensus goes on.
 const HEALTH_LOOK: Duration = Duration::from_millis(200);
 
@@ -85,7 +80,7 @@ impl StartError {
         match self {
             Self::Dir(error) => matches!(error, DirError::Unreadable { .. }),
             Self::Wal(error) => matches!(error, WalError::Corrupt { .. }),
-            Self::State(error) => matches!(error, StateError::Snapshot { .. }),
+            Self::State(error) => matches!(error, StateError::Snapshot { .. } | StateError::Gap { .. }),
             Self::Tls(_) | Self::Listen { .. } | Self::Timing(_) | Self::Raft(_) => false,
         }
     }
@@ -138,7 +133,9 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
     let files = world.clone();
     let opened = world.threads.run(move || {
         let (state, persistence) = Persistence::open(files.clone(), &state_dir, owner)?;
-        Ok::<_, StartError>((Wal::open(&files, &wal_dir, identity, options)?, state, Arc::new(persistence)))
+        let wal = Wal::open(&files, &wal_dir, identity, options)?;
+        persistence.check_log(&state.view(), wal.purged().map(|purged| purged.index))?;
+        Ok::<_, StartError>((wal, state, Arc::new(persistence)))
     });
     let (wal, state, persistence) = opened.await.map_err(did_not_start)??;
     let machine = Machine::new(state.clone(), persistence.clone());
@@ -146,7 +143,7 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
     let peers = Peers::new(world.network.clone());
     let (id, log) = (config.member_id, LogStorage::new(wal.clone()));
     let network = Network::new(peers.clone(), world.threads);
-    let raft = Runtime::with_chance(world.random.clone(), Raft::new(id, raft_config, network, log, machine));
+    let raft = Runtime::within(world.clone(), Raft::new(id, raft_config, network, log, machine));
     let raft = raft.await.map_err(did_not_start)?;
     let (reads, rounds) = read_index::queue();
     let (batcher, batches) = batch::queue();
@@ -165,12 +162,13 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
         election: Arc::default(),
         proposals: Proposals::new(world.identifier()),
         batcher,
-        forwarder: Forwarder::new(tasks.clone(), shutdown.clone()),
+        forwarder: Forwarder::new(world.clone(), tasks.clone(), shutdown.clone()),
         reads,
         leases: Mutex::new(None),
         space: Space::default(),
         tasks,
         servers: Mutex::new(JoinSet::new()),
+        last_call: shutdown.child_token(),
         shutdown,
         world,
         departure: watch::Sender::new(None),
@@ -237,7 +235,12 @@ fn serve(
     closed: Option<mpsc::Sender<Subject>>,
     routes: Routes,
 ) -> Result<(), StartError> {
-    let serving = Serving { audience, routes, shutdown: inner.shutdown.clone(), closed };
+    let last_call = match audience {
+        Audience::Clients => inner.last_call.clone(),
+        // Members speak to each other until the end.
+        Audience::Peers => inner.shutdown.clone(),
+    };
+    let serving = Serving { audience, routes, last_call, shutdown: inner.shutdown.clone(), closed };
     let served = inner.world.network.serve(serving)?;
     inner.servers.lock().spawn(served);
     Ok(())
@@ -253,61 +256,12 @@ impl Inner {
     /// Runs a task that ends with the store.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let shutdown = self.shutdown.clone();
-        self.tasks.spawn(async move {
+        self.tasks.spawn(self.world.part(async move {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {}
                 () = task => {}
             }
-        });
-    }
-
-    /// Hands leadership over, if this member has it and somebody can take it.
-    pub(crate) async fn resign(&self) {
-        if self.leadership.borrow().leader != Some(self.id()) {
-            return;
-        }
-        let Some(successor) = self.best_successor().filter(|successor| self.is_alive(*successor)) else { return };
-        if self.raft.trigger().transfer_leader(successor).await.is_err() {
-            return;
-        }
-        let mut leadership = self.leadership.clone();
-        let moved = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != self.id()));
-        if tokio::time::timeout(HAND_OVER, moved).await.is_err() {
-            tracing::warn!(successor, "nobody took leadership over in time");
-        }
-    }
-
-    /// Stops; what a restart would replay is written first.
-    pub(crate) async fn retire(&self) {
-        self.resign().await;
-        if !self.space.is_low()
-            && let Err(error) = self.persistence.checkpoint(self.state.view()).await
-        {
-            tracing::warn!(%error, "the last checkpoint failed; a restart will replay more of the log");
-        }
-        self.halt().await;
-    }
-
-    /// Ends everything, in the order in which the parts depend on each other.
-    pub(crate) async fn halt(&self) {
-        self.shutdown.cancel();
-        self.proposals.close();
-        self.state.close();
-        if let Err(error) = self.raft.shutdown().await {
-            tracing::error!(%error, "consensus did not stop cleanly");
-        }
-        self.peers.set_addresses(BTreeMap::new());
-        self.wal.close().await;
-        self.persistence.close().await;
-        let mut servers = std::mem::take(&mut *self.servers.lock());
-        self.tasks.close();
-        let drain = async {
-            while servers.join_next().await.is_some() {}
-            self.tasks.wait().await;
-        };
-        if tokio::time::timeout(DRAIN, drain).await.is_err() {
-            tracing::warn!("some tasks did not end in time");
-        }
+        }));
     }
 }

@@ -29,6 +29,8 @@ pub struct Status {
     pub revision: i64,
     /// Bytes of keys and values, old versions included.
     pub state_bytes: u64,
+    /// Bytes that the checkpoint takes on the disk.
+    pub disk_bytes: u64,
     /// Bytes of log not purged.
     pub log_bytes: u64,
     /// The 99th percentile of the last flushes of the log.
@@ -62,6 +64,7 @@ impl Inner {
             applied_index: self.applied.last().index,
             revision: view.revision(),
             state_bytes: view.bytes(),
+            disk_bytes: self.persistence.size_on_disk(),
             log_bytes: self.wal.retained_bytes(),
             fsync_p99: self.wal.fsync_p99(),
             learner: !self.raft.voter_ids().any(|voter| voter == self.id()),

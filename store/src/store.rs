@@ -34,12 +34,25 @@ pub struct Proposal {
     pub fence: Option<u64>,
     /// After this the outcome is unknown, and the write is applied now or never.
     pub timeout: Duration,
+    /// The caller's own stamp. A write with one that was seen before is not applied again, and gets the first answer.
+    pub stamp: Option<Stamp>,
 }
 
 impl Default for Proposal {
     fn default() -> Self {
-        Self { fence: None, timeout: TIMEOUT }
+        Self { fence: None, timeout: TIMEOUT, stamp: None }
     }
+}
+
+/// Tells a write from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Drawn at random by whoever writes. There is room for a few hundred; the longest idle one is forgotten first.
+    pub session: u64,
+    /// Counts the writes of the session from 1.
+    pub sequence: u64,
+    /// The session has the answers to all writes below this.
+    pub acknowledged_below: u64,
 }
 
 /// A running member. Clones are the same member.

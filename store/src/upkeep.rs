@@ -56,7 +56,12 @@ impl Upkeep {
             return;
         }
         let position = view.position();
-        if let Err(error) = store.persistence.checkpoint(view).await {
+        let sparse = store.persistence.is_sparse(&view, store.config.limits.checkpoint_bytes);
+        let written = match sparse {
+            true => store.persistence.rewrite(view).await,
+            false => store.persistence.checkpoint(view).await,
+        };
+        if let Err(error) = written {
             tracing::error!(%error, "a checkpoint failed; a restart will replay more of the log");
             self.rest_until = now + CHECKPOINT_EVERY;
             return;

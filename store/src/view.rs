@@ -86,6 +86,11 @@ impl View {
         self.state.mvcc.history_start() < self.compacted()
     }
 
+    /// How many revisions that were compacted are still on their way out.
+    pub(crate) fn leftover(&self) -> usize {
+        self.state.mvcc.log.rank(self.compacted(), false)
+    }
+
     /// The live keys.
     pub fn keys(&self) -> usize {
         self.state.mvcc.current.len()

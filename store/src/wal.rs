@@ -12,6 +12,8 @@
 //! ```
 
 mod error;
+#[cfg(test)]
+mod failing_disk;
 mod index;
 mod latency;
 mod preparer;
@@ -114,7 +116,7 @@ impl Wal {
                 let thread = std::thread::Builder::new().name("wal".into()).spawn(move || writer.run(queue));
                 Running::Thread(thread.map_err(|source| WalError::io(dir, source))?)
             }
-            Threads::None => Running::Task(tokio::spawn(writer.run_as_task(queue))),
+            Threads::None => Running::Task(tokio::spawn(world.part(writer.run_as_task(queue)))),
         };
         let (writer, dir) = (Arc::new(Mutex::new(Some(running))), Arc::new(dir.to_path_buf()));
         Ok(Self { shared, jobs, writer, reserve, dir, threads: world.threads })

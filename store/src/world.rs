@@ -4,6 +4,7 @@
 //! it, and the same seed gives the same run. The real ones are what `Store::start` uses.
 
 mod disk;
+mod hold;
 mod network;
 mod planted;
 mod real_disk;
@@ -11,9 +12,12 @@ mod tcp;
 
 use std::{fmt, io, sync::Arc};
 
+use futures_util::FutureExt;
+
 pub use crate::engine::{Changes, Engine, EngineError};
 pub use disk::{Disk, DiskFile};
 pub(crate) use disk::{DiskReader, write_durably};
+pub use hold::Hold;
 pub use network::{Audience, BoxError, Network, PeerChannel, Serving, Subject, Traffic};
 pub use planted::Planted;
 pub use real_disk::RealDisk;
@@ -42,6 +46,8 @@ pub struct World {
     pub random: Arc<Random>,
     /// Where blocking work runs.
     pub threads: Threads,
+    /// Stops the member for a while, where that is simulated; a real process is stopped by its machine.
+    pub hold: Option<Hold>,
     /// A bug on purpose; means nothing without the feature `planted-bugs`.
     pub planted: Option<Planted>,
 }
@@ -60,6 +66,7 @@ impl World {
             network,
             random: Arc::new(rand::random::<u64>),
             threads: Threads::System,
+            hold: None,
             planted: None,
         }
     }
@@ -67,6 +74,14 @@ impl World {
     /// The machine's disk and nobody to talk to.
     pub(crate) fn unreachable() -> Self {
         Self::real(Arc::new(network::Nobody))
+    }
+
+    /// The future, as a part of the member.
+    pub(crate) fn part<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        match self.hold.clone() {
+            Some(hold) => hold.keep(future).left_future(),
+            None => future.right_future(),
+        }
     }
 
     /// Whether the member has this bug on purpose.

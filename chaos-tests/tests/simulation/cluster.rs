@@ -1,18 +1,21 @@
-//! Members that are started, crash and come back, as a machine and its service manager would have it.
+//! Members that are started, crash and come back, as a machine and its service manager would have it. `cluster/members` has them
+//! join and leave.
+
+mod members;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use store::{
-    Config, Limits, Start, StartError, StateError, Store, Timing, Tls, WalError,
-    world::{Planted, Threads, World},
+    Config, Departure, Limits, Start, StartError, StateError, Store, Timing, Tls, WalError,
+    world::{Hold, Planted, Threads, World},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     chance::Chance,
-    disk::Platter,
-    network::{Net, Place},
+    disk::{Platter, Wear},
+    network::{Net, Place, SILENCE_MAX},
 };
 
 const CLUSTER: u64 = 0xC1;
@@ -25,7 +28,7 @@ const LIMITS: Limits = Limits {
     segment_bytes_first: 16 << 10,
     segment_bytes_max: 64 << 10,
     log_cache_bytes: 16 << 10,
-    disk_free_min_bytes: 0,
+    disk_free_min_bytes: 48 << 10,
 };
 
 /// What a service manager waits before it starts a process again.
@@ -44,6 +47,8 @@ pub(crate) enum Crash {
 
 struct Machine {
     disk: Platter,
+    /// It belongs to the cluster no more, and is not started again.
+    gone: bool,
     /// Somebody is about to start it.
     starting: bool,
     running: Option<Running>,
@@ -53,12 +58,15 @@ struct Running {
     generation: u64,
     store: Store,
     alive: CancellationToken,
+    hold: Hold,
 }
 
 #[derive(Default)]
 struct State {
     machines: BTreeMap<Place, Machine>,
     restarts: u64,
+    joined: u64,
+    left: u64,
     /// A member that could not start again: nothing of a run may end like this.
     failures: Vec<String>,
 }
@@ -130,28 +138,38 @@ impl Cluster {
         }
     }
 
+    /// A machine that is not part of the cluster yet.
+    fn reserve(&self, member: Place) {
+        let disk = Platter::new(self.chance.fork());
+        let machine = Machine { disk, gone: true, starting: false, running: None };
+        self.state.lock().machines.insert(member, machine);
+    }
+
     async fn start(&self, member: Place, start: Start) -> Result<(), StartError> {
         let disk = {
             let mut state = self.state.lock();
             let machine = state.machines.entry(member).or_insert_with(|| Machine {
                 disk: Platter::new(self.chance.fork()),
+                gone: false,
                 starting: false,
                 running: None,
             });
             machine.disk.clone()
         };
-        let alive = CancellationToken::new();
+        let (alive, hold) = (CancellationToken::new(), Hold::default());
+        self.net.belongs_to(member, hold.clone());
         let chance = self.chance.fork();
         let world = World {
             disk: disk.mount(alive.clone()),
             network: self.net.of_member(member),
             random: Arc::new(move || chance.bits()),
             threads: Threads::None,
+            hold: Some(hold.clone()),
             planted: self.planted,
         };
         let store = Store::start_in(config(member, start), world).await?;
         let generation = self.chance.bits();
-        let running = Running { generation, store: store.clone(), alive: alive.clone() };
+        let running = Running { generation, store: store.clone(), alive: alive.clone(), hold };
         self.state.lock().machines.get_mut(&member).expect("the machine is there").running = Some(running);
         let cluster = self.clone();
         tokio::spawn(async move {
@@ -171,15 +189,18 @@ impl Cluster {
             let mut state = self.state.lock();
             let machine = state.machines.get_mut(&member).expect("the machine is there");
             let running = machine.running.take_if(|running| running.generation == generation);
-            if running.is_some() && !gave_up {
+            let removed = |running: &Running| running.store.departure() == Some(Departure::Removed);
+            if running.as_ref().is_some_and(removed) {
+                machine.gone = true;
+                state.left += 1;
+            } else if running.is_some() && !gave_up {
                 state.failures.push(format!("member {member} stopped by itself"));
             }
             running
         };
         let Some(running) = running else { return };
-        running.alive.cancel();
         self.net.forget(member);
-        bury(running.store);
+        bury(running);
         let cluster = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(RESTART_PAUSE).await;
@@ -201,7 +222,8 @@ impl Cluster {
 
     /// All members there are.
     pub(crate) fn places(&self) -> Vec<Place> {
-        self.state.lock().machines.keys().copied().collect()
+        let state = self.state.lock();
+        state.machines.iter().filter(|(_, machine)| !machine.gone).map(|(place, _)| *place).collect()
     }
 
     pub(crate) fn disk(&self, member: Place) -> Platter {
@@ -219,15 +241,46 @@ impl Cluster {
     pub(crate) fn crash(&self, member: Place, how: Crash) {
         let running = self.state.lock().machines.get_mut(&member).and_then(|machine| machine.running.take());
         let Some(running) = running else { return };
-        running.alive.cancel();
         match how {
             Crash::Process => self.net.forget(member),
             Crash::Power => {
+                running.alive.cancel();
                 self.net.fall_silent(member);
                 self.disk(member).lose_power();
             }
         }
-        bury(running.store);
+        bury(running);
+    }
+
+    /// Stops a member in order: another one leads first.
+    pub(crate) async fn stop(&self, member: Place) {
+        let running = self.state.lock().machines.get_mut(&member).and_then(|machine| machine.running.take());
+        let Some(running) = running else { return };
+        running.store.shutdown().await;
+        self.net.forget(member);
+        bury(running);
+    }
+
+    /// Holds a member up for a time. Its connections are given up by the others when that is long.
+    pub(crate) async fn pause(&self, member: Place, time: Duration) {
+        let Some(hold) = self.state.lock().machines.get(&member).and_then(|it| Some(it.running.as_ref()?.hold.clone()))
+        else {
+            return;
+        };
+        hold.stop();
+        let patience = tokio::time::Instant::now() + SILENCE_MAX;
+        tokio::time::sleep(time.min(SILENCE_MAX)).await;
+        if tokio::time::Instant::now() >= patience {
+            self.net.break_with(member);
+        }
+        tokio::time::sleep(time.saturating_sub(SILENCE_MAX)).await;
+        hold.go_on();
+    }
+
+    /// Nobody is held up any more.
+    pub(crate) fn wake_all(&self) {
+        let state = self.state.lock();
+        state.machines.values().filter_map(|machine| machine.running.as_ref()).for_each(|running| running.hold.go_on());
     }
 
     /// Starts a member that is down, again and again while its disk fails. One that cannot start is a failure of the run.
@@ -241,7 +294,7 @@ impl Cluster {
 
     async fn try_to_start(&self, member: Place) {
         for _ in 0..ATTEMPTS {
-            if self.member(member).is_some() {
+            if self.member(member).is_some() || self.state.lock().machines[&member].gone {
                 return;
             }
             self.net.come_back(member);
@@ -249,6 +302,9 @@ impl Cluster {
             match self.start(member, Start::Restart).await {
                 Ok(()) => return,
                 Err(StartError::Wal(WalError::Io { .. }) | StartError::State(StateError::Io { .. })) => {}
+                Err(error) if error.is_damage() && self.disk(member).wear().rotten_bits > 0 => {
+                    return self.replace(member);
+                }
                 Err(error) => return self.fail(format!("member {member} does not start again: {error}")),
             }
             tokio::time::sleep(RESTART_PAUSE).await;
@@ -264,12 +320,27 @@ impl Cluster {
         self.state.lock().restarts
     }
 
+    /// What all disks went through, those of members that left included.
+    pub(crate) fn wear(&self) -> Wear {
+        let mut wear = Wear::default();
+        self.state.lock().machines.values().for_each(|machine| wear.add(machine.disk.wear()));
+        wear
+    }
+
+    /// How many members joined after the beginning, and how many left.
+    pub(crate) fn changes(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.joined, state.left)
+    }
+
     pub(crate) fn failures(&self) -> Vec<String> {
         self.state.lock().failures.clone()
     }
 }
 
 /// What is left of a dead process can neither reach the network nor the disk; it is only waited for.
-fn bury(store: Store) {
-    tokio::spawn(async move { store.halt().await });
+fn bury(running: Running) {
+    running.alive.cancel();
+    running.hold.go_on();
+    tokio::spawn(async move { running.store.halt().await });
 }

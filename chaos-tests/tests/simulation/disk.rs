@@ -2,8 +2,10 @@
 //!
 //! The bytes of a file change at once, as in the page cache; each write remembers what it replaced until the file is flushed.
 //! When the power goes, every unflushed write is kept, lost or torn at a sector, and of the names that were changed since
-//! their folder was flushed only the first few stay changed. A process that merely dies loses nothing.
+//! their folder was flushed only the first few stay changed. A process that merely dies loses nothing. It can also fail to
+//! write or to flush, be full, and change bits at rest.
 
+mod content;
 mod rows;
 
 use std::{
@@ -19,9 +21,8 @@ use store::world::{Disk, DiskFile, Engine, EngineError};
 use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
+use content::Content;
 use rows::Rows;
-
-const SECTOR: usize = 512;
 
 /// What the disk did, so that a run can prove that its faults bit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +32,9 @@ pub(crate) struct Wear {
     pub(crate) writes_torn: u64,
     pub(crate) names_lost: u64,
     pub(crate) errors: u64,
+    pub(crate) failed_flushes: u64,
+    pub(crate) full: u64,
+    pub(crate) rotten_bits: u64,
     pub(crate) slow_flushes: u64,
 }
 
@@ -41,22 +45,11 @@ impl Wear {
         self.writes_torn += other.writes_torn;
         self.names_lost += other.names_lost;
         self.errors += other.errors;
+        self.failed_flushes += other.failed_flushes;
+        self.full += other.full;
+        self.rotten_bits += other.rotten_bits;
         self.slow_flushes += other.slow_flushes;
     }
-}
-
-#[derive(Debug)]
-struct Undo {
-    offset: usize,
-    replaced: Vec<u8>,
-    length_before: usize,
-    length: usize,
-}
-
-#[derive(Debug, Default)]
-struct Content {
-    bytes: Vec<u8>,
-    unflushed: Vec<Undo>,
 }
 
 #[derive(Debug)]
@@ -72,9 +65,19 @@ struct State {
     rows: BTreeMap<PathBuf, Rows>,
     /// Writes and flushes of the log fail.
     broken: bool,
+    /// The next flush fails, and what it should have made durable is not.
+    fails_once: bool,
+    /// So many bytes of files fit, if there is a limit.
+    capacity: Option<usize>,
     /// A flush takes this long.
     flush: Duration,
     wear: Wear,
+}
+
+impl State {
+    fn used(&self) -> usize {
+        self.files.values().map(|content| content.lock().bytes.len()).sum()
+    }
 }
 
 /// The disk of one machine; it outlives the processes that use it.
@@ -98,6 +101,43 @@ impl Platter {
         self.state.lock().broken = true;
     }
 
+    pub(crate) fn fail_a_flush(&self) {
+        self.state.lock().fails_once = true;
+    }
+
+    /// Leaves room for so many bytes.
+    pub(crate) fn fill_up(&self, room: usize) {
+        let mut state = self.state.lock();
+        state.capacity = Some(state.used() + room);
+    }
+
+    /// Changes a bit of what a process has put away: of a checkpoint, of a snapshot, or of a segment of the log that is written no
+    /// more. Where the last segment ends, damage cannot be told from a torn write.
+    pub(crate) fn rot(&self) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let segments: Vec<_> =
+            state.files.keys().filter(|path| path.extension().is_some_and(|is| is == "wal")).collect();
+        let last = segments.last().map(|path| path.to_path_buf());
+        let is_put_away = |path: &Path| {
+            path.ends_with("state.snapshot")
+                || path.extension().is_some_and(|is| is == "wal") && Some(path) != last.as_deref()
+        };
+        let files: Vec<_> =
+            state.files.iter().filter(|(path, _)| is_put_away(path)).map(|(_, content)| content).collect();
+        let at = self.chance.below(files.len() + state.rows.len().max(1));
+        state.wear.rotten_bits += 1;
+        if let Some(content) = files.get(at) {
+            let mut content = content.lock();
+            if !content.bytes.is_empty() {
+                let byte = self.chance.below(content.bytes.len());
+                content.bytes[byte] ^= 1 << self.chance.below(8);
+            }
+        } else if let Some(rows) = state.rows.values().nth(at - files.len()) {
+            rows.rot();
+        }
+    }
+
     pub(crate) fn slow_down(&self, flush: Duration) {
         self.state.lock().flush = flush;
     }
@@ -105,12 +145,12 @@ impl Platter {
     /// Whether a loss of power now would lose something.
     pub(crate) fn has_unflushed(&self) -> bool {
         let state = self.state.lock();
-        !state.names_unflushed.is_empty() || state.files.values().any(|content| !content.lock().unflushed.is_empty())
+        !state.names_unflushed.is_empty() || state.files.values().any(|content| content.lock().is_at_risk())
     }
 
     pub(crate) fn repair(&self) {
         let mut state = self.state.lock();
-        (state.broken, state.flush) = (false, Duration::ZERO);
+        (state.broken, state.fails_once, state.capacity, state.flush) = (false, false, None, Duration::ZERO);
     }
 
     pub(crate) fn wear(&self) -> Wear {
@@ -132,39 +172,10 @@ impl Platter {
             };
         }
         for content in state.files.values() {
-            let mut content = content.lock();
-            for undo in std::mem::take(&mut content.unflushed).into_iter().rev() {
-                match self.chance.below(3) {
-                    0 => {}
-                    1 => {
-                        state.wear.writes_lost += 1;
-                        content.undo(&undo, 0);
-                    }
-                    _ => {
-                        state.wear.writes_torn += 1;
-                        let sectors = undo.length.div_ceil(SECTOR);
-                        content.undo(&undo, self.chance.below(sectors + 1) * SECTOR);
-                    }
-                }
-            }
+            content.lock().lose_power(&self.chance, &mut state.wear);
         }
         for rows in state.rows.values() {
             rows.lose_power();
-        }
-    }
-}
-
-impl Content {
-    /// Takes back a write, but for its first bytes.
-    fn undo(&mut self, undo: &Undo, kept: usize) {
-        let from = (undo.offset + kept.min(undo.length)).min(self.bytes.len());
-        for (at, byte) in undo.replaced.iter().enumerate().skip(kept) {
-            if let Some(slot) = self.bytes.get_mut(undo.offset + at) {
-                *slot = *byte;
-            }
-        }
-        if undo.length_before < undo.offset + undo.length {
-            self.bytes.truncate(undo.length_before.max(from));
         }
     }
 }
@@ -177,6 +188,10 @@ struct Mounted {
 
 fn gone() -> io::Error {
     io::Error::other("the process is dead")
+}
+
+fn eio() -> io::Error {
+    io::Error::from_raw_os_error(nix::errno::Errno::EIO as i32)
 }
 
 fn missing(path: &Path) -> io::Error {
@@ -265,6 +280,11 @@ impl Disk for Mounted {
         Ok(Box::new(rows.opened(self.alive.clone())))
     }
 
+    fn free_bytes(&self, _folder: &Path) -> Option<u64> {
+        let state = self.platter.state.lock();
+        state.capacity.map(|capacity| capacity.saturating_sub(state.used()) as u64)
+    }
+
     fn flush_time(&self) -> Duration {
         let mut state = self.platter.state.lock();
         state.wear.flushes += 1;
@@ -297,7 +317,7 @@ impl Open {
         let mut state = self.platter.state.lock();
         if state.broken {
             state.wear.errors += 1;
-            return Err(io::Error::from_raw_os_error(nix::errno::Errno::EIO as i32));
+            return Err(eio());
         }
         Ok(())
     }
@@ -320,21 +340,27 @@ impl DiskFile for Open {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.check_writable()?;
-        let mut content = self.content.lock();
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let (length_before, end) = (content.bytes.len(), offset + bytes.len());
-        let replaced = content.bytes.get(offset..end.min(length_before)).unwrap_or_default().to_vec();
-        if end > length_before {
-            content.bytes.resize(end, 0);
+        let growth = (offset + bytes.len()).saturating_sub(self.content.lock().bytes.len());
+        let mut state = self.platter.state.lock();
+        if growth > 0 && state.capacity.is_some_and(|capacity| state.used() + growth > capacity) {
+            state.wear.full += 1;
+            return Err(io::ErrorKind::StorageFull.into());
         }
-        content.bytes[offset..end].copy_from_slice(bytes);
-        content.unflushed.push(Undo { offset, replaced, length_before, length: bytes.len() });
+        drop(state);
+        self.content.lock().write(bytes, offset);
         Ok(())
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.check_writable()?;
-        self.content.lock().unflushed.clear();
+        self.check()?;
+        let mut state = self.platter.state.lock();
+        if std::mem::take(&mut state.fails_once) || state.broken {
+            state.wear.failed_flushes += 1;
+            self.content.lock().fail_to_flush();
+            return Err(eio());
+        }
+        self.content.lock().flush();
         Ok(())
     }
 }

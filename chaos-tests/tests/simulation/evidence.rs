@@ -25,6 +25,8 @@ pub(crate) struct Totals {
     injected: Injected,
     traversed: Traversed,
     wear: Wear,
+    joined: u64,
+    left: u64,
 }
 
 impl Totals {
@@ -45,6 +47,8 @@ impl Totals {
         }
         self.traversed.add(report.traversed);
         self.wear.add(report.wear);
+        self.joined += report.changes.0;
+        self.left += report.changes.1;
     }
 
     /// Every kind of fault was injected and had an effect, and what recovery consists of came to pass.
@@ -52,8 +56,10 @@ impl Totals {
         for fault in faults::ALL {
             assert!(self.injected.contains_key(fault), "{fault:?} was never injected");
         }
-        let Traversed { held_by_a_cut, connections_broken, connections_refused, .. } = self.traversed;
-        let Wear { writes_lost, writes_torn, names_lost, errors, slow_flushes, .. } = self.wear;
+        let Traversed { held_by_a_cut, connections_broken, connections_refused, calls_repeated, .. } = self.traversed;
+        let Wear {
+            writes_lost, writes_torn, names_lost, errors, failed_flushes, full, rotten_bits, slow_flushes, ..
+        } = self.wear;
         for (what, times) in [
             ("a message was held by a cut", held_by_a_cut),
             ("a connection broke", connections_broken),
@@ -62,7 +68,13 @@ impl Totals {
             ("a write was torn", writes_torn),
             ("an unflushed name was lost", names_lost),
             ("a disk failed", errors),
+            ("a flush failed", failed_flushes),
+            ("a disk was full", full),
+            ("a bit changed at rest", rotten_bits),
             ("a flush was slow", slow_flushes),
+            ("a call came twice", calls_repeated),
+            ("a member joined", self.joined),
+            ("a member left", self.left),
             ("a leader followed another", self.terms - self.runs),
             ("a member came back", self.restarts),
             ("a watch was resumed", self.resumed),
@@ -80,9 +92,11 @@ impl fmt::Display for Totals {
             f,
             "{runs} runs, {simulated:.0} simulated seconds, {operations} operations ({acknowledged} writes acknowledged, {unknown} \
              outcomes unknown), at least {} operations and {} faults a run, {terms} terms, {restarts} restarts, {resumed} watches \
-             begun, {:?}, {:?}, faults {:?}",
+             begun, {} members joined, {} left, {:?}, {:?}, faults {:?}",
             self.fewest_operations.unwrap_or(0),
             self.fewest_faults.unwrap_or(0),
+            self.joined,
+            self.left,
             self.traversed,
             self.wear,
             self.injected,

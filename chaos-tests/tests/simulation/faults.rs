@@ -28,6 +28,14 @@ pub(crate) enum Fault {
     BreakConnections,
     SlowDisk,
     BrokenDisk,
+    FailedFlush,
+    FullDisk,
+    BitRot,
+    PauseLeader,
+    PauseAny,
+    StopInOrder,
+    MemberJoins,
+    MemberLeaves,
     TransferLeader,
     Compact,
 }
@@ -47,9 +55,20 @@ pub(crate) const ALL: &[Fault] = &[
     Fault::BreakConnections,
     Fault::SlowDisk,
     Fault::BrokenDisk,
+    Fault::FailedFlush,
+    Fault::FullDisk,
+    Fault::BitRot,
+    Fault::PauseLeader,
+    Fault::PauseAny,
+    Fault::StopInOrder,
+    Fault::MemberJoins,
+    Fault::MemberLeaves,
     Fault::TransferLeader,
     Fault::Compact,
 ];
+
+/// A full disk has less room than this left.
+const ROOM_MAX: usize = 64 << 10;
 
 /// One fault of a run.
 #[derive(Clone, Debug)]
@@ -104,6 +123,7 @@ pub(crate) async fn torment(cluster: Cluster, schedule: Schedule, during: Durati
 /// Ends every fault.
 async fn heal(cluster: &Cluster) {
     cluster.net.heal();
+    cluster.wake_all();
     for member in cluster.places() {
         cluster.disk(member).repair();
         cluster.bring_back(member).await;
@@ -161,6 +181,22 @@ async fn inject(cluster: &Cluster, chance: &Chance, fault: Fault) {
             cluster.disk(member).slow_down(chance.millis(50..3000));
         }),
         Fault::BrokenDisk => pass(cluster, chance, any, |cluster, _, member| cluster.disk(member).break_down()),
+        Fault::FailedFlush => cluster.disk(any).fail_a_flush(),
+        Fault::FullDisk => pass(cluster, chance, any, |cluster, chance, member| {
+            cluster.disk(member).fill_up(chance.below(ROOM_MAX));
+        }),
+        Fault::BitRot => rot(cluster, chance, any),
+        Fault::PauseLeader => pause(cluster, chance, leader),
+        Fault::PauseAny => pause(cluster, chance, any),
+        Fault::StopInOrder => stop(cluster, chance, if chance.one_in(2) { leader } else { any }),
+        Fault::MemberJoins => drop(tokio::spawn({
+            let cluster = cluster.clone();
+            async move { cluster.grow().await }
+        })),
+        Fault::MemberLeaves => drop(tokio::spawn({
+            let cluster = cluster.clone();
+            async move { cluster.remove(any).await }
+        })),
         Fault::TransferLeader => {
             if let Some(store) = cluster.member(any) {
                 let to = *chance.pick(&places);
@@ -181,6 +217,35 @@ fn down(cluster: &Cluster, chance: &Chance, members: &[Place], how: Crash) {
                 until_it_hurts(&cluster, member).await;
             }
             cluster.crash(member, how);
+            tokio::time::sleep(pause).await;
+            cluster.bring_back(member).await;
+        });
+    }
+}
+
+/// A process that does not run for a time.
+fn pause(cluster: &Cluster, chance: &Chance, member: Place) {
+    let (cluster, time) = (cluster.clone(), chance.millis(50..6000));
+    tokio::spawn(async move { cluster.pause(member, time).await });
+}
+
+/// A restart in order.
+fn stop(cluster: &Cluster, chance: &Chance, member: Place) {
+    let (cluster, pause) = (cluster.clone(), chance.millis(50..4000));
+    tokio::spawn(async move {
+        cluster.stop(member).await;
+        tokio::time::sleep(pause).await;
+        cluster.bring_back(member).await;
+    });
+}
+
+/// Damage that a process finds when it starts. One member can be lost that way, if all others are whole.
+fn rot(cluster: &Cluster, chance: &Chance, member: Place) {
+    if cluster.is_whole() {
+        cluster.crash(member, Crash::Process);
+        cluster.disk(member).rot();
+        let (cluster, pause) = (cluster.clone(), chance.millis(50..1000));
+        tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             cluster.bring_back(member).await;
         });

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use store::{
     StartError, Tls, TlsError,
-    world::{Audience, BoxError, Network, PeerChannel, Serving, Subject, Traffic},
+    world::{Audience, BoxError, Hold, Network, PeerChannel, Serving, Subject, Traffic},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -31,7 +31,7 @@ pub(crate) type Place = u64;
 /// A connection attempt that gets no answer ends after this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection that carries nothing for this long is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(3);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// What the network did, so that a run can prove that its faults bit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +40,7 @@ pub(crate) struct Traversed {
     pub(crate) held_by_a_cut: u64,
     pub(crate) connections_broken: u64,
     pub(crate) connections_refused: u64,
+    pub(crate) calls_repeated: u64,
 }
 
 impl Traversed {
@@ -48,6 +49,7 @@ impl Traversed {
         self.held_by_a_cut += other.held_by_a_cut;
         self.connections_broken += other.connections_broken;
         self.connections_refused += other.connections_refused;
+        self.calls_repeated += other.calls_repeated;
     }
 }
 
@@ -57,12 +59,16 @@ struct State {
     cut: BTreeMap<(Place, Place), Instant>,
     slow: BTreeMap<(Place, Place), Duration>,
     connections: BTreeMap<(Place, Place, Traffic), CancellationToken>,
+    /// What holds up the process at a place.
+    holds: BTreeMap<Place, Hold>,
     traversed: Traversed,
 }
 
 #[derive(Clone)]
 struct Port {
     routes: Routes,
+    /// No call begins after this.
+    last_call: CancellationToken,
     open: CancellationToken,
     closed: Option<mpsc::Sender<Subject>>,
 }
@@ -123,10 +129,25 @@ impl Net {
         self.break_where(|from, to| (from, to) == (a, b) || (from, to) == (b, a));
     }
 
+    /// All connections of a place break.
+    pub(crate) fn break_with(&self, place: Place) {
+        self.break_where(|from, to| from == place || to == place);
+    }
+
+    /// A process begins at a place.
+    pub(crate) fn belongs_to(&self, place: Place, hold: Hold) {
+        self.state.lock().holds.insert(place, hold);
+    }
+
+    /// What holds up the process there, if anything can.
+    fn hold(&self, place: Place) -> Hold {
+        self.state.lock().holds.get(&place).cloned().unwrap_or_default()
+    }
+
     /// A process ended: its ports are closed, its connections break.
     pub(crate) fn forget(&self, place: Place) {
         self.state.lock().ports.retain(|(of, _), _| *of != place);
-        self.break_where(|from, to| from == place || to == place);
+        self.break_with(place);
     }
 
     /// A machine is gone without a word: its ports are closed, its connections stay silent until they are given up.
@@ -142,7 +163,7 @@ impl Net {
     /// A machine is there again: what is still connected to its former self breaks.
     pub(crate) fn come_back(&self, place: Place) {
         self.state.lock().cut.retain(|(from, to), _| *from != place && *to != place);
-        self.break_where(|from, to| from == place || to == place);
+        self.break_with(place);
         self.changed.send_replace(());
     }
 
@@ -204,7 +225,7 @@ impl Net {
     }
 
     fn port(&self, place: Place, audience: Audience) -> Option<Port> {
-        self.state.lock().ports.get(&(place, audience)).filter(|port| !port.open.is_cancelled()).cloned()
+        self.state.lock().ports.get(&(place, audience)).filter(|port| !port.last_call.is_cancelled()).cloned()
     }
 
     /// The connection, made when there is none.
@@ -244,9 +265,9 @@ impl Network for OfMember {
     }
 
     fn serve(&self, serving: Serving) -> Result<BoxFuture<'static, ()>, StartError> {
-        let Serving { audience, routes, shutdown, closed } = serving;
+        let Serving { audience, routes, last_call, shutdown, closed } = serving;
         let open = shutdown.clone();
-        let port = Port { routes, open, closed };
+        let port = Port { routes, last_call, open, closed };
         self.net.state.lock().ports.insert((self.member, audience), port);
         Ok(Box::pin(shutdown.cancelled_owned()))
     }

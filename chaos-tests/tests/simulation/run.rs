@@ -47,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) injected: Injected,
     pub(crate) traversed: Traversed,
     pub(crate) wear: Wear,
+    /// Members that joined, and members that left.
+    pub(crate) changes: (u64, u64),
     pub(crate) simulated: Duration,
     /// Of everything clients and watchers saw, and when.
     pub(crate) fingerprint: u64,
@@ -192,10 +194,6 @@ fn judge(evidence: &Evidence) -> Result<(), String> {
 
 fn report(cluster: &Cluster, evidence: &Evidence, injected: Injected, simulated: Duration) -> Report {
     let told = |is: fn(&Told) -> bool| evidence.operations.iter().filter(|one| is(&one.told)).count() as u64;
-    let mut wear = Wear::default();
-    for place in cluster.places() {
-        wear.add(cluster.disk(place).wear());
-    }
     let mut hasher = DefaultHasher::new();
     format!("{:?} {:?} {:?}", evidence.operations, evidence.heard, evidence.hashes).hash(&mut hasher);
     Report {
@@ -208,7 +206,8 @@ fn report(cluster: &Cluster, evidence: &Evidence, injected: Injected, simulated:
             as u64,
         injected,
         traversed: cluster.net.traversed(),
-        wear,
+        wear: cluster.wear(),
+        changes: cluster.changes(),
         simulated,
         fingerprint: hasher.finish(),
     }

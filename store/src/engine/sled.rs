@@ -77,6 +77,11 @@ impl Engine for Sled {
         Ok(())
     }
 
+    fn size_on_disk(&self) -> u64 {
+        // It is looked at now and then: what cannot be read counts the next time.
+        self.db.size_on_disk().unwrap_or_default()
+    }
+
     fn clear(&mut self) -> Result<(), EngineError> {
         Ok(self.db.clear()?)
     }

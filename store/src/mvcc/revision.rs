@@ -20,6 +20,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// Where it stands among all records: by key, then by age. The position within the revision belongs to the order: a nested
+    /// transaction may put a key and delete it again.
+    pub(crate) fn place(&self) -> (&[u8], i64, u32) {
+        (&self.kv.key, self.kv.mod_revision, self.sub)
+    }
+
     /// What the record costs, for quotas: bytes of key and value and a flat share for the indexes.
     pub(crate) fn size(&self) -> u64 {
         (self.kv.key.len() + self.kv.value.len()) as u64 + 128
@@ -134,9 +140,7 @@ impl Item for Current {
     }
 }
 
-/// A superseded version of a key, or a deletion, ordered by key and revision.
-///
-/// The position within the revision belongs to the order: a nested transaction may put a key and delete it again.
+/// A superseded version of a key, or a deletion, ordered by its place.
 #[derive(Debug, Clone)]
 pub(crate) struct Past(pub(crate) Arc<Record>);
 
@@ -145,7 +149,7 @@ impl Item for Past {
     type Owned = (Bytes, i64, u32);
 
     fn key(&self) -> (&[u8], i64, u32) {
-        (&self.0.kv.key, self.0.kv.mod_revision, self.0.sub)
+        self.0.place()
     }
     fn owned_key(&self) -> (Bytes, i64, u32) {
         (self.0.kv.key.clone(), self.0.kv.mod_revision, self.0.sub)

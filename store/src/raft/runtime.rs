@@ -1,6 +1,6 @@
-//! tokio, as openraft runs on it, but for chance: that comes from the member's world.
+//! tokio, as openraft runs on it, but in the member's world: that is where chance comes from, and what may hold a member up.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use openraft::{
     AsyncRuntime, OptionalSend,
@@ -9,10 +9,10 @@ use openraft::{
 use openraft_rt_tokio::TokioRuntime;
 use rand::{SeedableRng, rngs::SmallRng};
 
-use crate::world::Random;
+use crate::world::World;
 
 tokio::task_local! {
-    static CHANCE: Arc<Random>;
+    static WORLD: World;
 }
 
 /// See the module's documentation.
@@ -20,9 +20,9 @@ tokio::task_local! {
 pub(crate) struct Runtime(TokioRuntime);
 
 impl Runtime {
-    /// Whatever the future starts draws from `chance`.
-    pub(crate) async fn with_chance<F: Future>(chance: Arc<Random>, future: F) -> F::Output {
-        CHANCE.scope(chance, future).await
+    /// Whatever the future starts runs in this world.
+    pub(crate) async fn within<F: Future>(world: World, future: F) -> F::Output {
+        WORLD.scope(world, future).await
     }
 }
 
@@ -44,15 +44,15 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        match CHANCE.try_with(Arc::clone) {
-            Ok(chance) => TokioRuntime::spawn(CHANCE.scope(chance, future)),
+        match WORLD.try_with(World::clone) {
+            Ok(world) => TokioRuntime::spawn(world.part(WORLD.scope(world.clone(), future))),
             // Started by a call from outside: nothing is left to chance in there.
             Err(_) => TokioRuntime::spawn(future),
         }
     }
 
     fn thread_rng() -> SmallRng {
-        SmallRng::seed_from_u64(CHANCE.try_with(|chance| chance()).unwrap_or_else(|_| rand::random()))
+        SmallRng::seed_from_u64(WORLD.try_with(|world| (world.random)()).unwrap_or_else(|_| rand::random()))
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {

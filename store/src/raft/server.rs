@@ -112,6 +112,9 @@ impl raft_server::Raft for Server {
             Some(CallKind::TransferLeader) => {
                 let question: TransferLeaderRequest<Types> = decode(&body)?;
                 check_speaker(question.from_leader(), sender)?;
+                if *question.to_node_id() == self.store.id() {
+                    self.store.accepts_leadership()?;
+                }
                 encode(&raft.handle_transfer_leader(question).await.map_err(unavailable)?)?
             }
             Some(CallKind::Append) => {
@@ -132,7 +135,8 @@ impl raft_server::Raft for Server {
         let header: SnapshotHeader = decode(&first.data)?;
         check_speaker(&header.vote, sender)?;
         let blocks = chunks.map(|chunk| chunk.map(|chunk| chunk.data).map_err(io::Error::other));
-        let received = self.store.persistence.receive(Box::pin(blocks)).await.map_err(|error| {
+        let view = self.store.state.view();
+        let received = self.store.persistence.receive(Box::pin(blocks), &view).await.map_err(|error| {
             tracing::warn!(%error, "a snapshot was not received whole");
             Status::data_loss(error.to_string())
         })?;

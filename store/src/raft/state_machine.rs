@@ -191,10 +191,8 @@ impl RaftStateMachine<Types> for Machine {
             // Our own view, given back by openraft at start: it is what the state is already.
             SnapshotData::Source(source) if source.position() == self.state.view().position() => {}
             SnapshotData::Source(source) => {
-                let received = self
-                    .persistence
-                    .receive(Box::pin(super::snapshot::blocks(source, self.persistence.world().threads)))
-                    .await?;
+                let blocks = super::snapshot::blocks(source, self.persistence.world().threads);
+                let received = self.persistence.receive(Box::pin(blocks), &self.state.view()).await?;
                 self.persistence.install(&self.state, received).await?;
             }
         }

@@ -13,8 +13,8 @@ use proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
-use super::Service;
-use crate::{KeyRange, Proposal, View, command::validate_range};
+use super::{Service, stamp::proposal};
+use crate::{KeyRange, View, command::validate_range};
 
 /// Bytes of keys and values in one part of a streamed range.
 const PART_BYTES: usize = 1024 * 1024;
@@ -45,18 +45,21 @@ impl Kv for Service {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        Ok(Response::new(self.store.put(request.into_inner(), Proposal::default()).await?))
+        let proposal = proposal(request.metadata())?;
+        Ok(Response::new(self.store.put(request.into_inner(), proposal).await?))
     }
 
     async fn delete_range(
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        Ok(Response::new(self.store.delete_range(request.into_inner(), Proposal::default()).await?))
+        let proposal = proposal(request.metadata())?;
+        Ok(Response::new(self.store.delete_range(request.into_inner(), proposal).await?))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        Ok(Response::new(self.store.txn(request.into_inner(), Proposal::default()).await?))
+        let proposal = proposal(request.metadata())?;
+        Ok(Response::new(self.store.txn(request.into_inner(), proposal).await?))
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {

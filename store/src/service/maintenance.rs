@@ -52,7 +52,7 @@ impl Maintenance for Service {
         let mut response = Response::new(StatusResponse {
             header: Some(self.store.header()),
             version: ETCD_VERSION.to_owned(),
-            db_size: bytes,
+            db_size: i64::try_from(status.disk_bytes).unwrap_or(i64::MAX).max(bytes),
             db_size_in_use: bytes,
             leader: status.leader.unwrap_or_default(),
             raft_index: status.committed_index,
@@ -69,8 +69,10 @@ impl Maintenance for Service {
         Ok(response)
     }
 
-    /// There are no holes to fill: answers at once.
+    /// Gives back what deleted rows take on the disk; meanwhile everything goes on.
     async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
+        let rewritten = self.store.inner.persistence.rewrite(self.store.view()).await;
+        rewritten.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(DefragmentResponse { header: Some(self.store.header()) }))
     }
 

@@ -122,7 +122,7 @@ impl Content {
         let path = &self.segment.path;
         let mut at = SEGMENT_HEADER;
         let (mut batch, mut crc, mut complete) = (self.header.batch.wrapping_sub(1), self.header.previous, true);
-        let mut highest: Option<u64> = None;
+        let (mut highest, mut last_batch) = (None::<u64>, at);
         index.add_segment(sequence, self.segment.clone());
         while let Some((header, payload)) = self.record(at) {
             if header.previous != crc {
@@ -136,6 +136,9 @@ impl Content {
             }
             let length = u32::try_from(header.stride()).unwrap_or(u32::MAX);
             self.apply(record, Location { segment: sequence, offset: at as u64, length }, index)?;
+            if header.batch != batch {
+                last_batch = at;
+            }
             (batch, crc, complete) = (header.batch, header.crc, header.last);
             at += header.stride();
         }
@@ -143,7 +146,7 @@ impl Content {
             // The record at `at` belongs to the batch under way, or to the next when the last one is complete.
             let torn = if complete { batch + 1 } else { batch };
             self.check_nothing_acknowledged_after(at, torn)?;
-            self.clear_from(at)?;
+            self.make_durable(last_batch, at)?;
         }
         let mut all = before.map(|before| before.highest).unwrap_or_default();
         all.insert(sequence, highest);
@@ -193,13 +196,16 @@ impl Content {
 
     /// Nothing of a torn write may ever be read as part of a later one. And what was read may stand in the page cache
     /// alone, when the process before this one died between write and flush: it counts from now on, so it has to be durable.
-    fn clear_from(&self, end: usize) -> Result<(), WalError> {
+    /// The last batch is written again before: after a flush that failed the kernel takes it for written, and would not
+    /// write it with the next one. The batches before it are durable: no batch is written before that.
+    fn make_durable(&self, last_batch: usize, end: usize) -> Result<(), WalError> {
         let io = |source| WalError::io(&self.segment.path, source);
         let rest = &self.bytes[end.min(self.bytes.len())..];
         if !rest.iter().all(|byte| *byte == 0) {
             tracing::warn!(path = %self.segment.path.display(), offset = end, "cutting a torn write off the log");
             self.segment.file.write_at(&vec![0; rest.len()], end as u64).map_err(io)?;
         }
+        self.segment.file.write_at(&self.bytes[last_batch..end], last_batch as u64).map_err(io)?;
         self.segment.file.flush().map_err(io)
     }
 }

@@ -3,7 +3,11 @@ use std::{fs, os::unix::fs::FileExt, path::PathBuf};
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::{segment::SEGMENT_HEADER, *};
+use super::{
+    failing_disk::{Failing, FailingDisk},
+    segment::SEGMENT_HEADER,
+    *,
+};
 use crate::world::World;
 
 fn world() -> World {
@@ -214,6 +218,38 @@ async fn waiting_appends_share_a_flush_and_complete_in_order() {
     }
     assert!(wal.shared.latency.count() < 2500, "group commit");
     assert_eq!(all(&wal).await.len(), 5000);
+}
+
+/// Both ways of writing: on a thread, and as a task.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_written_or_flushed_is_never_acknowledged_and_ends_the_member() {
+    for (what, threads) in [Failing::Writes, Failing::Flushes, Failing::OneFlush]
+        .into_iter()
+        .flat_map(|what| [(what, Threads::System), (what, Threads::None)])
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FailingDisk::default();
+        let failing = World { disk: Arc::new(disk.clone()), threads, ..world() };
+        let wal = Wal::open(&failing, dir.path(), IDENTITY, SMALL).unwrap();
+        append(&wal, (0..10).map(|index| entry(1, index)).collect()).await;
+        disk.fail(what);
+        let (told, mut answer) = mpsc::channel(1);
+        let done: Done = Box::new(move |result| told.try_send(result.is_ok()).unwrap());
+        wal.append(vec![entry(1, 10)], done).await.unwrap();
+        assert_eq!(answer.recv().await, None, "{what:?}: dropped, not answered");
+        assert_eq!(disk.gave_up(), 1, "{what:?}");
+        // Nothing is tried again, whether it would succeed or not.
+        let vote = Vote { term: 2, node_id: 9, committed: true };
+        assert!(wal.save_vote(vote).await.is_err(), "{what:?}");
+        let refused: Done = Box::new(|result| assert!(result.is_err()));
+        assert!(wal.append(vec![entry(1, 11)], refused).await.is_err(), "{what:?}");
+        wal.close().await;
+        assert_eq!(disk.gave_up(), 1, "{what:?}");
+        // The next process reads what the disk has: all that was acknowledged, and perhaps what was not.
+        let found = all(&open(&dir).unwrap()).await;
+        let expected: Vec<Entry> = (0..found.len() as u64).map(|index| entry(1, index)).collect();
+        assert!(found == expected && (10..=11).contains(&found.len()), "{what:?}: {found:?}");
+    }
 }
 
 #[tokio::test]

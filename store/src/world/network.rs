@@ -50,6 +50,8 @@ pub struct Serving {
     pub audience: Audience,
     /// What it answers.
     pub routes: Routes,
+    /// Nothing new is taken from then on; what was asked before is answered.
+    pub last_call: CancellationToken,
     /// The end of it.
     pub shutdown: CancellationToken,
     /// Told of every connection that ends.

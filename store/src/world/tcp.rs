@@ -79,7 +79,7 @@ impl Network for Tcp {
     }
 
     fn serve(&self, serving: Serving) -> Result<BoxFuture<'static, ()>, StartError> {
-        let Serving { audience, routes, shutdown, closed } = serving;
+        let Serving { audience, routes, last_call, shutdown, closed } = serving;
         let mut ports = self.ports.lock();
         let at = ports.iter().position(|(of, _)| *of == audience);
         let (_, tcp) = at
@@ -90,7 +90,8 @@ impl Network for Tcp {
             audience,
             credentials: self.credentials.clone(),
             acceptor: TlsAcceptor::from(Arc::new(self.credentials.server()?)),
-            shutdown: shutdown.clone(),
+            last_call: last_call.clone(),
+            shutdown,
             closed,
         };
         let mut accepting = JoinSet::new();
@@ -100,7 +101,7 @@ impl Network for Tcp {
                 .initial_stream_window_size(WINDOW_BYTES)
                 .initial_connection_window_size(WINDOW_BYTES)
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
+                .serve_with_incoming_shutdown(incoming, last_call.cancelled_owned())
                 .await;
             if let Err(error) = served {
                 tracing::error!(%error, "a port is no longer served");

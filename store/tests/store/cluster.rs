@@ -276,7 +276,7 @@ pub(crate) async fn put_within(store: &Store, key: &str, value: &str, timeout: D
         value: Bytes::copy_from_slice(value.as_bytes()),
         ..PutRequest::default()
     };
-    let response = store.put(request, Proposal { fence: None, timeout }).await?;
+    let response = store.put(request, Proposal { timeout, ..Proposal::default() }).await?;
     Ok(response.header.unwrap().revision)
 }
 

@@ -1,7 +1,7 @@
 //! Bugs that etcd had, by the number of the issue. Each is named after what holds instead.
 //!
-//! Not here: #20418 (a paused process must not read stale data) and the loss of unsynced writes in #14370, which take a
-//! simulated or a killed process; #14571, which needs users.
+//! Not here: the loss of unsynced writes in #14370 and the paused process of #20418, which the simulation has; #14571, which needs
+//! users: there are none, and `refusals` has what is said of them.
 
 use std::time::Duration;
 
@@ -391,4 +391,49 @@ async fn etcd_14685_a_member_that_defragments_goes_on_serving() {
     cluster.restart(1).await;
     assert_eq!(get(cluster.store(1), "during").await.unwrap().as_deref(), Some("49"));
     assert_eq!(cluster.store(1).view().count(b"k"), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_14890_a_write_sent_again_to_another_member_is_not_applied_again() {
+    let mut cluster = Cluster::three().await;
+    let write = |sequence: u64| {
+        let put = PutRequest { key: "k".into(), value: sequence.to_string().into(), ..PutRequest::default() };
+        let mut request = tonic::Request::new(put);
+        for (name, number) in [("kontiki-session", 77), ("kontiki-sequence", sequence)] {
+            request.metadata_mut().insert(name, number.to_string().parse().unwrap());
+        }
+        request
+    };
+    let mut first = None;
+    for id in [1, 2, 3, 1] {
+        let mut client = proto::etcdserverpb::kv_client::KvClient::new(cluster.channel(id).await);
+        let answer = client.put(write(1)).await.unwrap().into_inner();
+        let revision = answer.header.unwrap().revision;
+        assert_eq!(*first.get_or_insert(revision), revision, "member {id} gives the first answer");
+    }
+    assert_eq!(cluster.store(1).view().get(b"k").unwrap().version, 1);
+    // What knows of it outlives the leader.
+    let leader = cluster.leader().await;
+    cluster.kill(leader).await;
+    let survivor = 1 + leader % 3;
+    let mut client = proto::etcdserverpb::kv_client::KvClient::new(cluster.channel(survivor).await);
+    assert_eq!(client.put(write(1)).await.unwrap().into_inner().header.unwrap().revision, first.unwrap());
+    client.put(write(2)).await.unwrap();
+    assert_eq!(cluster.store(survivor).view().get(b"k").unwrap().version, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_20418_a_leader_that_nobody_follows_answers_no_linearizable_read() {
+    let mut cluster = Cluster::three().await;
+    put(cluster.store(1), "k", "v").await.unwrap();
+    let leader = cluster.leader().await;
+    for id in [1, 2, 3].into_iter().filter(|id| *id != leader) {
+        cluster.kill(id).await;
+    }
+    let alone = cluster.store(leader);
+    let read = RangeRequest { key: "k".into(), ..RangeRequest::default() };
+    let refused = alone.range(read.clone()).await.unwrap_err();
+    assert!(matches!(refused, Error::NoLeader | Error::Timeout), "{refused:?}");
+    let local = alone.range(RangeRequest { serializable: true, ..read }).await.unwrap();
+    assert_eq!(local.kvs.len(), 1, "what it has, it gives to whoever asks for that");
 }

@@ -14,5 +14,6 @@ mod recipes;
 mod refusals;
 mod scripts;
 mod single;
+mod space;
 mod target;
 mod watching;

@@ -176,6 +176,63 @@ async fn a_client_that_does_not_read_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_told_when_its_history_is_gone() {
+    let (cluster, mut lazy) = one_member().await;
+    let store = cluster.store(1);
+    let created = lazy.create(prefix("a")).await;
+    let value = "x".repeat(256 * 1024);
+    // More than is made ahead of a client and than its connection holds.
+    for n in 0..200 {
+        let key = format!("a{n:03}").into();
+        let request = PutRequest { key, value: value.clone().into(), ..PutRequest::default() };
+        store.put(request, Proposal::default()).await.unwrap();
+    }
+    let last = store.view().revision();
+    store.compact(CompactionRequest { revision: last, physical: true }).await.unwrap();
+    let mut seen = Vec::new();
+    let ended = loop {
+        let answer = lazy.answer().await;
+        if answer.canceled {
+            break answer;
+        }
+        seen.extend(events(&answer).into_iter().map(|(_, revision)| revision));
+    };
+    assert_eq!((ended.watch_id, ended.compact_revision), (created.watch_id, last));
+    let expected: Vec<i64> = (created.header.unwrap().revision + 1..).take(seen.len()).collect();
+    assert!(seen == expected && seen.len() < 200, "all of the first ones, and no later one: {seen:?}");
+    // Others are served by the same member, and it by the same stream.
+    lazy.create(prefix("b")).await;
+    put(store, "b", "x").await.unwrap();
+    assert_eq!(events(&lazy.answer().await), [("b".to_owned(), last + 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_watches_of_one_member_all_hear_of_a_write() {
+    const STREAMS: usize = 50;
+    const WATCHES: usize = 200;
+    let (cluster, first) = one_member().await;
+    let mut streams = vec![first];
+    while streams.len() < STREAMS {
+        streams.push(Watching::start(&cluster).await);
+    }
+    for stream in &mut streams {
+        for _ in 0..WATCHES {
+            assert!(stream.create(prefix("k")).await.created);
+        }
+    }
+    put(cluster.store(1), "k", "v").await.unwrap();
+    let revision = cluster.store(1).view().revision();
+    for stream in &mut streams {
+        let mut told = std::collections::BTreeSet::new();
+        while told.len() < WATCHES {
+            let answer = stream.answer().await;
+            assert_eq!(events(&answer), [("k".to_owned(), revision)]);
+            assert!(told.insert(answer.watch_id), "once each");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_watched_is_refused_in_etcds_words() {
     let (_cluster, mut watching) = one_member().await;
     let compacted = "etcdserver: mvcc: required revision has been compacted";

@@ -17,6 +17,8 @@ struct State {
     rows: Map,
     /// For each unflushed batch.
     unflushed: Vec<Undo>,
+    /// Of everything ever written: such storage gives nothing back.
+    size: u64,
 }
 
 /// A folder of rows. Clones are the same folder.
@@ -51,6 +53,16 @@ impl Rows {
         }
     }
 
+    /// Changes a bit of a row.
+    pub(super) fn rot(&self) {
+        let mut state = self.state.lock();
+        let at = self.chance.below(state.rows.len().max(1));
+        if let Some(value) = state.rows.values_mut().nth(at).filter(|value| !value.is_empty()) {
+            let byte = self.chance.below(value.len());
+            value[byte] ^= 1 << self.chance.below(8);
+        }
+    }
+
     fn state(&self) -> Result<parking_lot::MutexGuard<'_, State>, EngineError> {
         if self.alive.is_cancelled() { Err(failed("the process is dead")) } else { Ok(self.state.lock()) }
     }
@@ -68,6 +80,7 @@ impl Engine for Rows {
         let mut state = self.state()?;
         let mut batch = Vec::with_capacity(changes.len());
         for (key, value) in changes {
+            state.size += (key.len() + value.as_ref().map_or(0, Vec::len)) as u64;
             let before = set(&mut state.rows, key.clone(), value);
             batch.push((key, before));
         }
@@ -83,6 +96,10 @@ impl Engine for Rows {
     fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), EngineError> {
         self.state()?.rows.iter().all(|(key, value)| visit(key, value));
         Ok(())
+    }
+
+    fn size_on_disk(&self) -> u64 {
+        self.state.lock().size
     }
 
     fn clear(&mut self) -> Result<(), EngineError> {

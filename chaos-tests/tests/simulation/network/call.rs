@@ -2,20 +2,28 @@
 
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture};
 use http::{Request, Response};
-use http_body_util::StreamBody;
-use store::world::{Audience, Subject, Traffic};
+use http_body_util::{BodyExt, StreamBody};
+use store::world::{Audience, Hold, Subject, Traffic};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, service::Routes};
 use tower::Service;
 
 use super::{Net, Place, pump::pump};
 
 /// Messages a side takes before it is asked to wait.
 const WINDOW: usize = 32;
+
+/// Calls of one message, which a member may repeat.
+const SINGLE_CALLS: [&str; 4] = ["/Call", "/ReadIndex", "/KeepAlive", "/Manage"];
+/// One call in so many comes twice.
+const REPEATED: usize = 40;
+/// The second time within this.
+const LATER_MS: u64 = 2000;
 
 /// Calls one place from another.
 #[derive(Clone)]
@@ -39,31 +47,60 @@ impl Caller {
         }
     }
 
+    /// Now and then a call between members arrives a second time, later: whoever sent it was not sure that it had arrived. Its
+    /// second answer goes nowhere.
+    async fn perhaps_twice(&self, request: Request<Body>, routes: &Routes) -> Request<Body> {
+        let is_single = SINGLE_CALLS.iter().any(|name| request.uri().path().ends_with(name));
+        if self.audience() != Audience::Peers || !is_single || !self.net.chance.one_in(REPEATED) {
+            return request;
+        }
+        let (parts, body) = request.into_parts();
+        let Ok(body) = body.collect().await else { return Request::from_parts(parts, Body::empty()) };
+        let body = body.to_bytes();
+        let with = |body: Bytes| Request::from_parts(parts.clone(), Body::new(http_body_util::Full::new(body)));
+        let (first, mut second) = (with(body.clone()), with(body));
+        second.extensions_mut().insert(self.subject.clone());
+        let (net, (from, to), mut routes) = (self.net.clone(), (self.from, self.to), routes.clone());
+        let later = net.chance.millis(0..LATER_MS);
+        net.state.lock().traversed.calls_repeated += 1;
+        tokio::spawn(net.hold(to).keep(async move {
+            tokio::time::sleep(later).await;
+            net.passable(from, to).await;
+            let Ok(answer) = routes.call(second).await;
+            drop(answer);
+        }));
+        first
+    }
+
     async fn carry(self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let connection = self.net.connection(self.from, self.to, self.traffic, self.audience()).await?;
         let port = self.net.port(self.to, self.audience()).ok_or_else(lost)?;
         // The call is over when either side lets go of it.
         let over = connection.child_token();
         let let_go = over.clone().drop_guard();
+        let request = self.perhaps_twice(request, &port.routes).await;
         let (parts, body) = request.into_parts();
         let (sender, messages) = mpsc::channel(WINDOW);
+        let body = (body, self.net.hold(self.from));
         tokio::spawn(pump(self.net.clone(), (self.from, self.to), body, sender, connection.clone(), over.clone()));
         let mut request = Request::from_parts(parts, stream_body(messages));
         request.extensions_mut().insert(self.subject.clone());
         let (answered, answer) = oneshot::channel();
         let (net, route, mut routes, stopped) = (self.net.clone(), (self.to, self.from), port.routes, port.open);
         let (at_callee, broken) = (over.clone(), connection.clone());
-        tokio::spawn(async move {
+        let hold = net.hold(self.to);
+        tokio::spawn(hold.clone().keep(async move {
             tokio::select! {
                 biased;
                 () = at_callee.cancelled() => {}
                 () = stopped.cancelled() => broken.cancel(),
                 () = async {
                     let Ok(response) = routes.call(request).await;
+                    let response = response.map(|body| (body, hold));
                     answer_with(net, route, response, answered, broken.clone(), at_callee.clone()).await;
                 } => {}
             }
-        });
+        }));
         let response = tokio::select! {
             biased;
             () = connection.cancelled() => return Err(lost()),
@@ -93,7 +130,7 @@ fn stream_body(messages: Messages) -> Body {
 async fn answer_with(
     net: Net,
     route: (Place, Place),
-    response: Response<Body>,
+    response: Response<(Body, Hold)>,
     answered: oneshot::Sender<Response<Messages>>,
     connection: CancellationToken,
     over: CancellationToken,

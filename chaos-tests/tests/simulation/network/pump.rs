@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt;
+use store::world::Hold;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
@@ -14,11 +15,11 @@ use super::{Net, Place, call::lost};
 /// Messages on their way at once.
 const UNDER_WAY_MAX: usize = 64;
 
-/// Carries `body` until it ends, the call is over or the connection breaks.
+/// Carries `body`, which a process makes, until it ends, the call is over or the connection breaks.
 pub(super) async fn pump(
     net: Net,
     (from, to): (Place, Place),
-    mut body: Body,
+    (mut body, source): (Body, Hold),
     sender: mpsc::Sender<Result<Frame<Bytes>, Status>>,
     connection: CancellationToken,
     over: CancellationToken,
@@ -50,7 +51,7 @@ pub(super) async fn pump(
                     sent = sender.send(frame) => if sent.is_err() { return },
                 }
             }
-            frame = body.frame(), if !ended && under_way.len() < UNDER_WAY_MAX => match frame {
+            frame = source.clone().keep(body.frame()), if !ended && under_way.len() < UNDER_WAY_MAX => match frame {
                 Some(frame) => {
                     last = last.max(Instant::now() + net.delay(from, to));
                     under_way.push_back((last, frame));
