@@ -404,12 +404,12 @@ async fn every_kind_is_created_filled_in_shown_and_refused() {
     }
 }
 
-/// Every resource that Kubernetes serves by default, with its subresources, but for custom resources and the streams of
-/// pods, nodes and services. One line a version: the path, then the resources, `!` before those of the cluster.
+/// Every resource that Kubernetes serves by default, with its subresources. One line a version: the path, then the resources, `!` before those of the cluster.
 const SERVED: &str = "
-/api/v1 bindings !componentstatuses configmaps endpoints events limitranges !namespaces/finalize !namespaces/status !nodes/status persistentvolumeclaims/status !persistentvolumes/status pods/binding pods/ephemeralcontainers pods/eviction pods/log pods/resize pods/status podtemplates replicationcontrollers/scale replicationcontrollers/status resourcequotas/status secrets serviceaccounts/token services/status
+/api/v1 bindings !componentstatuses configmaps endpoints events limitranges !namespaces/finalize !namespaces/status !nodes/proxy !nodes/status persistentvolumeclaims/status !persistentvolumes/status pods/attach pods/binding pods/ephemeralcontainers pods/eviction pods/exec pods/log pods/portforward pods/proxy pods/resize pods/status podtemplates replicationcontrollers/scale replicationcontrollers/status resourcequotas/status secrets serviceaccounts/token services/proxy services/status
 /apis/admissionregistration.k8s.io/v1 !mutatingadmissionpolicies !mutatingadmissionpolicybindings !mutatingwebhookconfigurations !validatingadmissionpolicies/status !validatingadmissionpolicybindings !validatingwebhookconfigurations
 /apis/apiregistration.k8s.io/v1 !apiservices/status
+/apis/apiextensions.k8s.io/v1 !customresourcedefinitions/status
 /apis/apps/v1 controllerrevisions daemonsets/status deployments/scale deployments/status replicasets/scale replicasets/status statefulsets/scale statefulsets/status
 /apis/authentication.k8s.io/v1 !selfsubjectreviews !tokenreviews
 /apis/authorization.k8s.io/v1 localsubjectaccessreviews !selfsubjectaccessreviews !selfsubjectrulesreviews !subjectaccessreviews
