@@ -91,15 +91,15 @@ fn take(budget: &mut Object, pod: &str, now: Timestamp) -> Result<()> {
         Error::from(Status::forbidden(api::status::Grouped::new("policy", "poddisruptionbudget"), &name, why))
     };
     if count("observedGeneration") < budget.generation() {
-        return Err(refused(10, format!("The disruption budget {name} is still being processed by the server.")).into());
+        return Err(refused(10, format!("The disruption budget {name} is still being processed by the server.")));
     }
     let (allowed, healthy, desired) = (count("disruptionsAllowed"), count("currentHealthy"), count("desiredHealthy"));
     let waiting = budget.at("status.disruptedPods").and_then(api::Node::as_map).map_or(0, api::Map::len);
     if allowed < 0 {
-        return Err(forbidden("pdb disruptions allowed is negative").into());
+        return Err(forbidden("pdb disruptions allowed is negative"));
     }
     if waiting > MAX_DISRUPTED {
-        return Err(forbidden("DisruptedPods map too big - too many evictions not confirmed by PDB controller").into());
+        return Err(forbidden("DisruptedPods map too big - too many evictions not confirmed by PDB controller"));
     }
     if allowed == 0 {
         let conditions = budget.body.items_at("status.conditions");
@@ -115,7 +115,7 @@ fn take(budget: &mut Object, pod: &str, now: Timestamp) -> Result<()> {
             ),
             None => format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"),
         };
-        return Err(refused(0, why).into());
+        return Err(refused(0, why));
     }
     budget.set("status.disruptionsAllowed", allowed - 1);
     budget.body.struct_at("status").entry("disruptedPods").set(pod, api::time::format(now));
