@@ -177,34 +177,47 @@ async fn inject(cluster: &Cluster, chance: &Chance, fault: Fault) {
             }
         }
         Fault::BreakConnections => others(any).for_each(|other| cluster.net.break_between(any, other)),
-        Fault::SlowDisk => pass(cluster, chance, any, |cluster, chance, member| {
-            cluster.disk(member).slow_down(chance.millis(50..3000));
-        }),
-        Fault::BrokenDisk => pass(cluster, chance, any, |cluster, _, member| cluster.disk(member).break_down()),
-        Fault::FailedFlush => cluster.disk(any).fail_a_flush(),
-        Fault::FullDisk => pass(cluster, chance, any, |cluster, chance, member| {
-            cluster.disk(member).fill_up(chance.below(ROOM_MAX));
-        }),
-        Fault::BitRot => rot(cluster, chance, any),
         Fault::PauseLeader => pause(cluster, chance, leader),
         Fault::PauseAny => pause(cluster, chance, any),
         Fault::StopInOrder => stop(cluster, chance, if chance.one_in(2) { leader } else { any }),
-        Fault::MemberJoins => drop(tokio::spawn({
-            let cluster = cluster.clone();
-            async move { cluster.grow().await }
-        })),
-        Fault::MemberLeaves => drop(tokio::spawn({
-            let cluster = cluster.clone();
-            async move { cluster.remove(any).await }
-        })),
+        Fault::SlowDisk | Fault::BrokenDisk | Fault::FailedFlush | Fault::FullDisk | Fault::BitRot => {
+            harm_disk(cluster, chance, fault, any);
+        }
+        Fault::MemberJoins | Fault::MemberLeaves | Fault::TransferLeader | Fault::Compact => {
+            ask(cluster, chance, fault, any).await;
+        }
+    }
+}
+
+/// What a disk does to its member.
+fn harm_disk(cluster: &Cluster, chance: &Chance, fault: Fault, member: Place) {
+    match fault {
+        Fault::SlowDisk => pass(cluster, chance, member, |cluster, chance, member| {
+            cluster.disk(member).slow_down(chance.millis(50..3000));
+        }),
+        Fault::BrokenDisk => pass(cluster, chance, member, |cluster, _, member| cluster.disk(member).break_down()),
+        Fault::FailedFlush => cluster.disk(member).fail_a_flush(),
+        Fault::FullDisk => pass(cluster, chance, member, |cluster, chance, member| {
+            cluster.disk(member).fill_up(chance.below(ROOM_MAX));
+        }),
+        _ => rot(cluster, chance, member),
+    }
+}
+
+/// What an operator might ask for at a bad moment.
+async fn ask(cluster: &Cluster, chance: &Chance, fault: Fault, member: Place) {
+    let own = cluster.clone();
+    match fault {
+        Fault::MemberJoins => drop(tokio::spawn(async move { own.grow().await })),
+        Fault::MemberLeaves => drop(tokio::spawn(async move { own.remove(member).await })),
         Fault::TransferLeader => {
-            if let Some(store) = cluster.member(any) {
-                let to = *chance.pick(&places);
+            if let Some(store) = cluster.member(member) {
+                let to = *chance.pick(&cluster.places());
                 // Refused or not: what matters is what clients see.
                 drop(tokio::time::timeout(Duration::from_secs(1), store.move_leader(to)).await);
             }
         }
-        Fault::Compact => compact(cluster, chance, any).await,
+        _ => compact(cluster, chance, member).await,
     }
 }
 
