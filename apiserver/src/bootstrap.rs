@@ -18,7 +18,7 @@ use crate::{
     user::Fence,
 };
 
-mod defaults;
+pub(crate) mod defaults;
 mod flow_control;
 mod masters;
 mod policy;

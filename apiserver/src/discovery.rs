@@ -3,6 +3,7 @@
 //! Everything is made from a [`Catalog`] once and kept with it. Clients that ask for the aggregated form get it with an entity tag;
 //! anyone else gets the plain form in JSON, whatever else they accept: clients fall back to JSON here.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use api::kind::{Kind, Scope};
@@ -14,7 +15,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
-use crate::catalog::Catalog;
+use crate::bootstrap::defaults;
+use crate::catalog::{Catalog, Group};
 use crate::health;
 use crate::request_info::RequestInfo;
 
@@ -86,7 +88,7 @@ impl Documents {
             "/api".to_owned(),
             json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] }),
         );
-        let named = catalog.groups().iter().filter(|(group, _)| !group.is_empty());
+        let named = in_order(catalog).into_iter().filter(|(group, _)| !group.is_empty());
         let groups: Vec<Value> = named.map(|(group, versions)| group_value(group, versions)).collect();
         plain.insert("/apis".to_owned(), json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }));
         for (group, versions) in catalog.groups() {
@@ -115,6 +117,13 @@ impl Documents {
         }
         Self { plain, aggregated }
     }
+}
+
+/// The groups as clients shall prefer them, those of one priority by name.
+fn in_order(catalog: &Catalog) -> Vec<&Group> {
+    let mut groups = Vec::from_iter(catalog.groups());
+    groups.sort_by_key(|(group, _)| (Reverse(defaults::group_priority(group)), *group));
+    groups
 }
 
 /// Answers the root and everything below `/api` and `/apis` that is no resource; nothing for any other path.
@@ -206,7 +215,7 @@ fn add_names(resource: &mut Value, kind: &Kind) {
 }
 
 fn aggregate(catalog: &Catalog, path: &str, api_version: &str) -> Value {
-    let groups = catalog.groups().iter().filter(|(group, _)| group.is_empty() == (path == "/api"));
+    let groups = in_order(catalog).into_iter().filter(|(group, _)| group.is_empty() == (path == "/api"));
     let items: Vec<Value> = groups
         .map(|(group, versions)| {
             let metadata = if group.is_empty() {

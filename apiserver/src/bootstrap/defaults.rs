@@ -76,6 +76,15 @@ const OTHER: (i64, i64) = (1000, 100);
 /// The group that says who serves all others is served by the aggregator itself.
 const AGGREGATOR: &str = "apiregistration.k8s.io";
 
+/// How early a group comes in discovery: where several groups have a kind of one name, clients take the first.
+pub(crate) fn group_priority(group: &str) -> i64 {
+    if group == AGGREGATOR {
+        return i64::MAX;
+    }
+    let known = PRIORITIES.iter().filter(|(known, ..)| *known == group).map(|(.., priority, _)| *priority);
+    known.max().unwrap_or(OTHER.0)
+}
+
 /// One for each group and version this server serves itself.
 fn api_services() -> Vec<Value> {
     let versions = kind::groups().into_iter().filter(|(group, _)| *group != AGGREGATOR);
