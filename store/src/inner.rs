@@ -171,7 +171,11 @@ impl Inner {
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Err(Error::Stopped),
-            _ = tokio::time::timeout(RETRY, leadership.changed()) => Ok(()),
+            waited = tokio::time::timeout(RETRY, leadership.changed()) => match waited {
+                // Consensus has ended, and with it whoever would tell: trying again at once would never stop.
+                Ok(Err(_)) => Err(Error::Stopped),
+                Ok(Ok(())) | Err(_) => Ok(()),
+            },
         }
     }
 
