@@ -163,10 +163,15 @@ impl Store {
         Ok(response)
     }
 
-    /// Forgets what was before a revision.
+    /// Forgets what was before a revision. A `physical` compaction is answered when nothing of it is left; otherwise what is
+    /// left goes step by step with the commands that follow.
     pub async fn compact(&self, request: CompactionRequest) -> Result<CompactionResponse, Error> {
+        let physical = request.physical;
         let body = command::Body::Compaction(request);
         let mut response = answer!(self.inner.propose(body, Proposal::default()).await?, Compaction)?;
+        if physical {
+            self.inner.forget_compacted().await?;
+        }
         self.sign(&mut response.header);
         Ok(response)
     }

@@ -63,13 +63,7 @@ impl Kv for Service {
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
-        let request = request.into_inner();
-        let physical = request.physical;
-        let response = self.store.compact(request).await?;
-        if physical {
-            self.store.inner.forget_compacted().await?;
-        }
-        Ok(Response::new(response))
+        Ok(Response::new(self.store.compact(request.into_inner()).await?))
     }
 }
 
