@@ -76,7 +76,12 @@ async fn connection(tcp: tokio::net::TcpStream, acceptor: TlsAcceptor, router: R
     if let Err(error) = tcp.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let tls = match timeout(HANDSHAKE, acceptor.accept(tcp)).await {
+    let accepted = tokio::select! {
+        accepted = timeout(HANDSHAKE, acceptor.accept(tcp)) => accepted,
+        // Nothing has been asked yet that would have to be answered.
+        () = shutdown.cancelled() => return,
+    };
+    let tls = match accepted {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => return tracing::debug!("TLS handshake took too long"),
