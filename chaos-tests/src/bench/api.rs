@@ -68,6 +68,7 @@ impl Connection {
     /// # Errors
     /// When the connection breaks or the answer is not a success.
     pub async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<usize> {
+        self.0.ready().await?;
         let response = self.0.send_request(request(method, path, body)?).await?;
         let (status, mut body, mut read) = (response.status(), response.into_body(), 0);
         while let Some(frame) = body.frame().await {
@@ -82,6 +83,7 @@ impl Connection {
     /// # Errors
     /// When the connection breaks or the watch is refused.
     pub async fn watch(&mut self, path: &str) -> Result<hyper::body::Incoming> {
+        self.0.ready().await?;
         let response = self.0.send_request(request(Method::GET, path, Bytes::new())?).await?;
         anyhow::ensure!(response.status() == StatusCode::OK, "{path} was answered with {}", response.status());
         Ok(response.into_body())
