@@ -34,7 +34,7 @@ const PAUSES: u32 = 3;
 /// A pause is forgotten within about this time.
 const MEMORY: Duration = Duration::from_secs(5);
 /// However irregularly the leader was heard, silence of this length counts.
-const SILENCE_MAX: Duration = Duration::from_secs(1);
+const SILENCE_MAX: Duration = Duration::from_millis(500);
 /// However little this member was awake, silence of this length on the clock counts.
 const SILENCE_ON_THE_CLOCK_MAX: Duration = Duration::from_secs(2);
 /// From one look to the next this member was awake so long at most.
@@ -58,7 +58,8 @@ impl Heard {
         if self.leader.is_some_and(|known| known.leader_id.term > leader.leader_id.term) {
             return;
         }
-        if self.leader == Some(leader) {
+        // While the connection was being made anew nothing could be heard: that says nothing of how regularly the leader speaks.
+        if self.leader == Some(leader) && !self.lost {
             let pause = std::mem::take(&mut self.silent);
             let fading = (pause.as_secs_f64() / MEMORY.as_secs_f64()).min(1.0);
             self.pause = self.pause.mul_f64(1.0 - fading).max(pause);
@@ -226,11 +227,11 @@ mod tests {
         let regular = heard_every(&[40; 50]);
         assert_eq!(regular.patience(timing, 0), ms(200));
         assert_eq!(regular.patience(timing, 2), ms(280));
-        let mut late = heard_every(&[40, 300, 40]);
-        assert!(late.patience(timing, 0) > ms(800));
+        let mut late = heard_every(&[40, 150, 40]);
+        assert!(late.patience(timing, 0) > ms(430));
         late.lost = true;
         assert_eq!(late.patience(timing, 0), ms(200), "a lost connection says enough");
-        let recovered = heard_every(&[&[300][..], &[40; 1000][..]].concat());
+        let recovered = heard_every(&[&[150][..], &[40; 1000][..]].concat());
         assert_eq!(recovered.patience(timing, 0), ms(200));
         assert_eq!(heard_every(&[5000]).patience(timing, 0), SILENCE_MAX);
     }
@@ -250,6 +251,16 @@ mod tests {
         asleep.message(Vote::new_committed(1, 1), asleep.at + ms(200));
         assert_eq!(asleep.patience(timing, 0), ms(200));
         assert!(asleep.is_due(timing, 0, asleep.at + SILENCE_ON_THE_CLOCK_MAX + ms(1)));
+    }
+
+    #[test]
+    fn the_time_without_a_connection_is_not_a_pause_of_the_leader() {
+        let mut heard = heard_every(&[40; 10]);
+        let leader = heard.leader.unwrap();
+        heard.lost = true;
+        wait(&mut heard, 900);
+        heard.message(leader, heard.at + Duration::from_millis(900));
+        assert_eq!(heard.patience(Timing::default(), 0), Duration::from_millis(200));
     }
 
     #[test]
