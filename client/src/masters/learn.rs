@@ -12,15 +12,19 @@ use crate::tls;
 
 const PATH: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
 const PERIOD: Duration = Duration::from_secs(5);
+/// A cluster that has just been made grows: whoever joined it early must know the others before the first one is lost.
+const EARLY: Duration = Duration::from_secs(30);
+const EARLY_PERIOD: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(masters: Masters) {
+    let started = Instant::now();
     loop {
         match timeout(TIMEOUT, ask(&masters)).await {
             Ok(Some(addresses)) if !addresses.is_empty() => masters.set(addresses),
             Ok(_) | Err(_) => {}
         }
-        sleep(PERIOD).await;
+        sleep(if started.elapsed() < EARLY { EARLY_PERIOD } else { PERIOD }).await;
     }
 }
 
