@@ -34,7 +34,7 @@ test: lint ## Every test; asks for root where hosts are network namespaces.
 	cargo test --workspace --locked --no-run
 	cargo test --locked --manifest-path node-agent/shim/Cargo.toml --target-dir target/shim
 	cargo test --workspace --locked --lib --bins
-	cargo test --workspace --locked --test '*'
+	cargo test --workspace --locked --no-fail-fast --test '*'
 
 lint: ## Format, clippy, licences; the tidy tests are among the tests.
 	@tools/bootstrap lint

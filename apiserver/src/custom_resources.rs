@@ -102,9 +102,12 @@ impl Registry {
     fn publish(&self, server: &ApiServer) {
         let server = &server.0;
         let all: Vec<Custom> = self.served.values().flatten().cloned().collect();
-        server.storage.resources().set_custom(all.iter().map(|custom| custom.kind));
+        let kinds: Vec<_> = all.iter().map(|custom| custom.kind).collect();
         let former = server.custom.catalog();
+        // The documents are made before anything changes, and change first: whoever finds a resource served
+        // (or gone) finds it told (or gone) in every document.
         server.custom.catalog.store(Arc::new(Catalog::new(all, Some(&former))));
+        server.storage.resources().set_custom(kinds);
         server.custom.definitions.store(Arc::new(self.definitions.clone()));
         server.custom.changes.send_modify(|count| *count += 1);
     }
