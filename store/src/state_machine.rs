@@ -217,9 +217,14 @@ impl StateMachine {
         self.inner.hub.watch(range)
     }
 
-    /// Tells when a new state has been published.
-    pub fn wake(&self) -> Wake {
+    /// A wait that many watches share.
+    pub(crate) fn wake(&self) -> Wake {
         self.inner.hub.wake()
+    }
+
+    /// Starts a watch that has the wake ring under the number `id`, from the first look on.
+    pub(crate) fn watch_on(&self, range: WatchRange, wake: &Arc<Wake>, id: i64) -> WatchStream {
+        self.inner.hub.watch_on(range, wake, id)
     }
 
     /// Ends all watches: the store stops.
@@ -232,7 +237,7 @@ impl StateMachine {
         let mut working = self.inner.working.lock();
         *working = state.clone();
         *self.inner.noted.lock() = None;
-        self.inner.hub.publish(state);
+        self.inner.hub.replace(state);
     }
 }
 

@@ -3,14 +3,13 @@
 //! A watch is a cursor, not a queue. Every published state holds the events of all revisions since the last
 //! compaction, so a watch reads on from its cursor whenever it is asked, and the past and the present are one source.
 //! A slow watcher costs nothing but its cursor, until a compaction passes it: then it is told so and ends. Events are
-//! shared by all watchers; a revision is never split.
+//! shared by all watchers; a revision is never split. Who is not concerned by a write is not woken by it.
 
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::Stream;
-use tokio::sync::watch;
 
 use crate::{
     error::Error,
@@ -20,6 +19,11 @@ use crate::{
     },
     state_machine::{State, View},
 };
+
+mod interest;
+
+pub(crate) use interest::Wake;
+use interest::{Interest, Interests};
 
 /// Bytes of keys and values after which a batch ends, at the next revision.
 const BATCH_BYTES_MAX: u64 = 1024 * 1024;
@@ -72,29 +76,41 @@ pub enum Step {
     Idle,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Signal {
-    revision: i64,
-    closed: bool,
-}
-
 /// Where `apply` publishes, and where readers and watchers look.
 #[derive(Debug)]
 pub(crate) struct Hub {
     published: ArcSwap<State>,
-    signal: watch::Sender<Signal>,
+    interests: Arc<Interests>,
 }
 
 impl Hub {
     pub(crate) fn new(state: State) -> Self {
-        let signal = Signal { revision: state.mvcc.revision, closed: false };
-        Self { published: ArcSwap::from_pointee(state), signal: watch::Sender::new(signal) }
+        let interests = Arc::new(Interests::new(state.mvcc.revision));
+        Self { published: ArcSwap::from_pointee(state), interests }
     }
 
+    /// The state that the last one has become. Called by one at a time.
     pub(crate) fn publish(&self, state: State) {
+        let state = Arc::new(state);
+        let before = self.published.swap(state.clone()).mvcc.revision;
+        let mvcc = &state.mvcc;
+        if mvcc.revision == before {
+            return;
+        }
+        // A compaction among the changes may have taken some of them away again.
+        if mvcc.compacted > before + 1 {
+            return self.interests.tell_all(before + 1, mvcc.revision);
+        }
+        let batches = mvcc.log.iter_from(before + 1);
+        let changes = batches.flat_map(|batch| batch.events.iter().map(|event| (batch.revision, &**event.key())));
+        self.interests.tell(mvcc.revision, changes);
+    }
+
+    /// Another state, that did not come from the last one.
+    pub(crate) fn replace(&self, state: State) {
         let revision = state.mvcc.revision;
         self.published.store(Arc::new(state));
-        self.signal.send_if_modified(|signal| std::mem::replace(&mut signal.revision, revision) != revision);
+        self.interests.tell_all(0, revision);
     }
 
     pub(crate) fn view(&self) -> View {
@@ -103,44 +119,36 @@ impl Hub {
 
     /// Ends every watch.
     pub(crate) fn close(&self) {
-        self.signal.send_modify(|signal| signal.closed = true);
+        self.interests.close();
     }
 
+    /// A watch that waits by itself.
     pub(crate) fn watch(self: &Arc<Self>, range: WatchRange) -> WatchStream {
+        let wake = Arc::new(self.wake());
+        self.watch_on(range, &wake, 0)
+    }
+
+    /// A watch that has the wake ring under the number `id`.
+    pub(crate) fn watch_on(self: &Arc<Self>, range: WatchRange, wake: &Arc<Wake>, id: i64) -> WatchStream {
+        let from = (range.start_revision > 0).then_some(range.start_revision);
+        let interest = self.interests.register(KeyRange::new(range.key, range.range_end), from, wake, id);
+        // Whatever is published after this look has the wake ring.
         let seen = self.view().revision();
-        let next = if range.start_revision > 0 { range.start_revision } else { seen + 1 };
         WatchStream {
-            range: KeyRange::new(range.key, range.range_end),
+            interest,
             no_put: range.no_put,
             no_delete: range.no_delete,
-            next,
+            next: from.unwrap_or(seen + 1),
             seen,
             progress: range.progress.map(|every| Progress { every, due: None, told: 0 }),
-            signal: self.signal.subscribe(),
+            wake: wake.clone(),
             hub: Arc::clone(self),
         }
     }
 
-    /// Tells when there is something new for any watch; a stream of many watches needs one of these only.
-    pub(crate) fn wake(self: &Arc<Self>) -> Wake {
-        Wake { signal: self.signal.subscribe() }
-    }
-}
-
-/// A wait for new revisions.
-#[derive(Debug)]
-pub struct Wake {
-    signal: watch::Receiver<Signal>,
-}
-
-impl Wake {
-    /// Returns when something was published since this last returned. A look at the state between two calls may have
-    /// seen it already, but nothing published after the look is missed.
-    pub async fn changed(&mut self) -> Result<(), Error> {
-        if self.signal.borrow().closed || self.signal.changed().await.is_err() || self.signal.borrow().closed {
-            return Err(Error::Stopped);
-        }
-        Ok(())
+    /// Tells when there is something new for any of the watches that are made with it.
+    pub(crate) fn wake(&self) -> Wake {
+        self.interests.wake()
     }
 }
 
@@ -155,8 +163,8 @@ struct Progress {
 #[derive(Debug)]
 pub struct WatchStream {
     hub: Arc<Hub>,
-    signal: watch::Receiver<Signal>,
-    range: KeyRange,
+    wake: Arc<Wake>,
+    interest: Interest,
     no_put: bool,
     no_delete: bool,
     /// The first revision not looked at.
@@ -170,9 +178,7 @@ impl WatchStream {
     /// The next batch of events. An error is final: compacted, or the store has stopped.
     pub async fn next(&mut self) -> Result<WatchItem, Error> {
         loop {
-            // Seen before looking: what is published after the look wakes the wait.
-            self.signal.mark_unchanged();
-            if self.signal.borrow().closed {
+            if self.wake.is_closed() {
                 return Err(Error::Stopped);
             }
             match self.step()? {
@@ -189,24 +195,23 @@ impl WatchStream {
 
     /// Waits for something new, or for the time to tell progress.
     async fn idle(&mut self) -> Result<Option<i64>, Error> {
-        let stopped = |result: Result<(), watch::error::RecvError>| result.map_err(|_| Error::Stopped);
         let Some(progress) = &mut self.progress else {
-            return stopped(self.signal.changed().await).map(|()| None);
+            return self.wake.changed().await.map(|()| None);
         };
         let due = *progress.due.get_or_insert_with(|| tokio::time::Instant::now() + progress.every);
         tokio::select! {
             biased;
-            changed = self.signal.changed() => stopped(changed).map(|()| None),
-            () = tokio::time::sleep_until(due) => {
-                progress.due = None;
-                let reached = self.next.min(self.seen + 1) - 1;
-                Ok((std::mem::replace(&mut progress.told, reached) < reached).then_some(reached))
-            }
+            changed = self.wake.changed() => return changed.map(|()| None),
+            () = tokio::time::sleep_until(due) => progress.due = None,
         }
+        let reached = self.reached();
+        let told = self.progress.as_mut().map_or(reached, |progress| std::mem::replace(&mut progress.told, reached));
+        Ok((told < reached).then_some(reached))
     }
 
     /// Looks once, without waiting.
     pub fn step(&mut self) -> Result<Step, Error> {
+        self.next = self.next.max(self.interest.begin_look());
         let view = self.hub.view();
         self.seen = view.revision();
         if self.next < view.compacted() {
@@ -218,6 +223,7 @@ impl WatchStream {
                 break;
             }
             if looked_at >= REVISIONS_PER_STEP_MAX {
+                self.interest.look_on_from(self.next);
                 return Ok(self.found(found).map_or(Step::Behind, Step::Events));
             }
             let wanted = batch.events.iter().filter(|event| self.wants(event));
@@ -231,6 +237,8 @@ impl WatchStream {
         }
         if bytes < BATCH_BYTES_MAX {
             self.next = self.next.max(view.revision() + 1);
+        } else {
+            self.interest.look_on_from(self.next);
         }
         Ok(self.found(found).map_or(Step::Idle, Step::Events))
     }
@@ -246,12 +254,13 @@ impl WatchStream {
 
     fn wants(&self, event: &Event) -> bool {
         let Record { kv, tombstone, .. } = &*event.record;
-        self.range.contains(&kv.key) && !(if *tombstone { self.no_delete } else { self.no_put })
+        self.interest.range.contains(&kv.key) && !(if *tombstone { self.no_delete } else { self.no_put })
     }
 
     /// Every event of the range up to this revision has been delivered.
     pub fn reached(&self) -> i64 {
-        self.next.min(self.seen + 1) - 1
+        let unseen = self.interest.first_unseen();
+        self.next.max(unseen).min(self.seen.max(unseen - 1) + 1) - 1
     }
 
     /// The watch as a stream that ends after an error.

@@ -58,6 +58,19 @@ impl KeyRange {
         }
     }
 
+    /// The key, if it is one only.
+    pub(crate) fn single(&self) -> Option<&Bytes> {
+        matches!(self.end, End::Single).then_some(&self.start)
+    }
+
+    /// What all its keys begin with, if it is all keys that begin so.
+    pub(crate) fn as_prefix(&self) -> Option<&Bytes> {
+        match &self.end {
+            End::Before(end) if prefix_end(&self.start).as_ref() == Some(end) => Some(&self.start),
+            _ => None,
+        }
+    }
+
     /// The part of it from this key on.
     pub(crate) fn from(self, start: &[u8]) -> Self {
         Self { start: Bytes::copy_from_slice(start), end: self.end }

@@ -73,6 +73,8 @@ impl Machine {
         }
         let entries = batch.iter().map(|(position, command, _)| (*position, command));
         let responses = self.state.apply_all(entries).map_err(io::Error::other)?;
+        // Before the answers: whoever gets one need not wait for what it has changed to be seen.
+        self.applied.advance(applied_of(&self.state.view()));
         for ((_, _, responder), response) in batch.drain(..).zip(responses) {
             if let Some(responder) = responder {
                 responder.send(Answer(response));

@@ -3,7 +3,12 @@
 //! The answer stream is its own task: it looks at its watches when something was published and when it has room, so a
 //! client that does not read costs one cursor per watch and nothing more.
 
-use std::{collections::VecDeque, pin::Pin, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -25,7 +30,7 @@ use crate::{
 
 /// How often a quiet watch that asked for it is told how far it has come.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// Watches of one stream: each costs a look at every event.
+/// Watches of one stream.
 const WATCHES_MAX: usize = 4096;
 /// Answers made ahead of what the connection has taken.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -57,11 +62,13 @@ struct Session {
     /// None once the client has said all it had to say: its watches go on.
     requests: Option<Streaming<WatchRequest>>,
     leader: LeaderRequired,
-    watches: Vec<Watcher>,
+    watches: BTreeMap<i64, Watcher>,
+    /// Those that may find something when they look.
+    ready: BTreeSet<i64>,
     next_id: i64,
     /// Where the next look begins, so that every watch gets its turn.
-    turn: usize,
-    wake: Wake,
+    turn: i64,
+    wake: Arc<Wake>,
     ticks: tokio::time::Interval,
     /// A client asked how far all of its watches are.
     progress_asked: bool,
@@ -69,7 +76,6 @@ struct Session {
 }
 
 struct Watcher {
-    id: i64,
     stream: WatchStream,
     /// The first revision the client wants.
     start: i64,
@@ -84,12 +90,13 @@ impl Session {
     fn new(service: Service, requests: Streaming<WatchRequest>, leader: LeaderRequired) -> Self {
         let mut ticks = tokio::time::interval_at(Instant::now() + PROGRESS_INTERVAL, PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let wake = service.store.inner.state.wake();
+        let wake = Arc::new(service.store.inner.state.wake());
         Self {
             service,
             requests: Some(requests),
             leader,
-            watches: Vec::new(),
+            watches: BTreeMap::new(),
+            ready: BTreeSet::new(),
             next_id: 0,
             turn: 0,
             wake,
@@ -133,43 +140,41 @@ impl Session {
         }
     }
 
-    /// Lets every watch look once, or as many as there is room for. True when there is more to look at.
+    /// Lets every watch look once that may find something, or as many as there is room for. True when there is more to look at.
     fn look(&mut self) -> Result<bool, Status> {
-        let (mut behind, mut bytes) = (false, 0);
-        let mut compacted = Vec::new();
-        let start = self.turn;
-        for n in 0..self.watches.len() {
+        self.ready.append(&mut self.wake.ready());
+        let order: Vec<i64> = self.ready.range(self.turn..).chain(self.ready.range(..self.turn)).copied().collect();
+        let mut bytes = 0;
+        for id in order {
             if bytes >= ANSWER_BYTES_MAX {
-                behind = true;
                 break;
             }
-            let at = (start + n) % self.watches.len();
-            self.turn = at + 1;
-            let watcher = &mut self.watches[at];
+            self.turn = id.saturating_add(1);
+            let Some(watcher) = self.watches.get_mut(&id) else {
+                self.ready.remove(&id);
+                continue;
+            };
             match watcher.stream.step() {
                 Ok(Step::Events(batch)) => {
-                    behind = true;
                     watcher.told = batch.revision;
                     let header = Some(self.service.header_at(batch.revision));
-                    let answers = watcher.answers(&batch).inspect(|answer| bytes += answer.encoded_len());
+                    let answers = watcher.answers(id, &batch).inspect(|answer| bytes += answer.encoded_len());
                     self.answers.extend(answers.map(|answer| WatchResponse { header, ..answer }));
                 }
-                Ok(Step::Behind) => behind = true,
-                Ok(Step::Idle) => {}
-                Err(Error::Compacted { compact_revision }) => compacted.push((watcher.id, compact_revision)),
+                Ok(Step::Behind) => {}
+                Ok(Step::Idle) => drop(self.ready.remove(&id)),
+                Err(error @ Error::Compacted { compact_revision }) => {
+                    self.end(id, compact_revision, error.to_string());
+                }
                 Err(error) => return Err(error.into()),
             }
         }
-        for (id, compact_revision) in compacted {
-            self.end(id, compact_revision, Error::Compacted { compact_revision }.to_string());
-        }
-        Ok(behind)
+        Ok(!self.ready.is_empty())
     }
 
     fn end(&mut self, watch_id: i64, compact_revision: i64, cancel_reason: String) {
-        let before = self.watches.len();
-        self.watches.retain(|watcher| watcher.id != watch_id);
-        if self.watches.len() < before {
+        self.ready.remove(&watch_id);
+        if self.watches.remove(&watch_id).is_some() {
             let header = Some(self.service.store.header());
             let ended = WatchResponse { header, watch_id, canceled: true, ..WatchResponse::default() };
             self.answers.push_back(WatchResponse { compact_revision, cancel_reason, ..ended });
@@ -204,11 +209,11 @@ impl Session {
         if world.has(Planted::ResumeTooLate) && range.start_revision > 1 {
             range.start_revision += 1;
         }
-        let stream = self.service.store.watch(range);
+        let stream = self.service.store.inner.state.watch_on(range, &self.wake, watch_id);
         let told = stream.reached();
         let WatchCreateRequest { prev_kv: previous, fragment, progress_notify: progress, .. } = request;
         let start = request.start_revision;
-        self.watches.push(Watcher { id: watch_id, stream, start, previous, fragment, progress, told });
+        self.watches.insert(watch_id, Watcher { stream, start, previous, fragment, progress, told });
         self.answers.push_back(WatchResponse { watch_id, ..created });
     }
 
@@ -224,16 +229,12 @@ impl Session {
         if !range_end.is_empty() && *range_end != [0] && key >= range_end {
             return Some("mvcc: watcher range is empty".to_owned());
         }
-        let taken = request.watch_id != 0 && self.has(request.watch_id);
+        let taken = request.watch_id != 0 && self.watches.contains_key(&request.watch_id);
         taken.then(|| "mvcc: duplicate watch ID provided on the WatchStream".to_owned())
     }
 
-    fn has(&self, id: i64) -> bool {
-        self.watches.iter().any(|watcher| watcher.id == id)
-    }
-
     fn free_id(&mut self) -> i64 {
-        while self.has(self.next_id) {
+        while self.watches.contains_key(&self.next_id) {
             self.next_id += 1;
         }
         self.next_id += 1;
@@ -243,22 +244,22 @@ impl Session {
     /// Every watch has just been found idle, so all have come as far as the slowest. As long as one of them waits for its
     /// first revision nothing is said: the client would take it for a place to go on from, and be sent what it did not want.
     fn tell_all_progress(&mut self) {
-        let Some(mut revision) = self.watches.iter().map(|watcher| watcher.stream.reached()).min() else { return };
+        let Some(mut revision) = self.watches.values().map(|watcher| watcher.stream.reached()).min() else { return };
         if self.service.store.inner.world.has(Planted::ProgressAheadOfEvents) {
             revision += 1;
         }
-        if self.watches.iter().all(|watcher| watcher.start <= revision) {
+        if self.watches.values().all(|watcher| watcher.start <= revision) {
             let header = Some(self.service.header_at(revision));
             self.answers.push_back(WatchResponse { header, watch_id: ALL_WATCHES, ..WatchResponse::default() });
         }
     }
 
     fn tell_progress(&mut self) {
-        for watcher in self.watches.iter_mut().filter(|watcher| watcher.progress) {
+        for (id, watcher) in self.watches.iter_mut().filter(|(_, watcher)| watcher.progress) {
             let reached = watcher.stream.reached();
             if reached >= watcher.start && std::mem::replace(&mut watcher.told, reached) < reached {
                 let header = Some(self.service.header_at(reached));
-                self.answers.push_back(WatchResponse { header, watch_id: watcher.id, ..WatchResponse::default() });
+                self.answers.push_back(WatchResponse { header, watch_id: *id, ..WatchResponse::default() });
             }
         }
     }
@@ -286,8 +287,7 @@ fn range_of(request: &WatchCreateRequest) -> WatchRange {
 
 impl Watcher {
     /// The answers that carry a batch: one, or several parts when the client can join them.
-    fn answers(&self, batch: &WatchBatch) -> impl Iterator<Item = WatchResponse> + use<> {
-        let watch_id = self.id;
+    fn answers(&self, watch_id: i64, batch: &WatchBatch) -> impl Iterator<Item = WatchResponse> + use<> {
         let mut parts = VecDeque::from([WatchResponse { watch_id, ..WatchResponse::default() }]);
         let mut bytes = 0;
         for event in batch.events.iter() {

@@ -336,15 +336,34 @@ async fn a_waiting_watch_is_woken_and_told_when_the_store_stops() {
     assert_eq!(second.unwrap_err(), Error::Stopped);
 }
 
-#[tokio::test]
-async fn what_is_published_before_the_wait_ends_it() {
+#[test]
+fn a_watch_that_nothing_concerned_is_as_far_as_everybody() {
     let mut bench = Bench::default();
-    let mut wake = bench.machine.wake();
+    let mut watch = bench.machine.watch(WatchRange { key: "a".into(), ..WatchRange::default() });
+    for n in 0..5 {
+        bench.run(put("z", &n.to_string())).unwrap();
+    }
+    assert_eq!(watch.reached(), 6);
+    // What it has no interest in can be compacted away.
+    bench.run(compact(6)).unwrap();
     bench.run(put("a", "1")).unwrap();
-    wake.changed().await.unwrap();
-    assert!(futures_util::FutureExt::now_or_never(wake.changed()).is_none());
-    bench.machine.close();
-    assert_eq!(wake.changed().await, Err(Error::Stopped));
+    assert_eq!(watch.reached(), 6);
+    let Step::Events(batch) = watch.step().unwrap() else { panic!() };
+    assert_eq!((batch.revision, batch.events.len(), watch.reached()), (7, 1, 7));
+}
+
+#[test]
+fn what_a_compaction_takes_away_before_anybody_could_see_it_is_missed_by_nobody() {
+    let mut bench = Bench::default();
+    bench.run(put("a", "1")).unwrap();
+    let mut watch = bench.machine.watch(WatchRange { key: "a".into(), ..WatchRange::default() });
+    let commands = [put("a", "2"), put("a", "3"), put("z", "4"), compact(5)];
+    let commands: Vec<_> =
+        commands.into_iter().map(|body| Command { body: Some(body), ..Command::default() }).collect();
+    let position = |index| Position { term: 1, index };
+    let entries = (10..).map(position).zip(&commands);
+    bench.machine.apply_all(entries).unwrap();
+    assert_eq!(watch.step().unwrap_err(), Error::Compacted { compact_revision: 5 });
 }
 
 #[tokio::test]
