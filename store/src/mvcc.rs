@@ -114,8 +114,14 @@ impl Mvcc {
     }
 
     /// Puts a whole key space together from its records, in the order of their places.
-    /// Events are known again from `history_start` on.
-    pub(crate) fn rebuild(records: Vec<Arc<Record>>, revision: i64, compacted: i64, history_start: i64) -> Self {
+    /// Events are known again from `history_start` on. What `known` has of it is shared with it.
+    pub(crate) fn rebuild(
+        records: Vec<Arc<Record>>,
+        revision: i64,
+        compacted: i64,
+        history_start: i64,
+        known: &Self,
+    ) -> Self {
         let mut mvcc = Self { revision, compacted, ..Self::default() };
         for record in &records {
             mvcc.add(record);
@@ -123,11 +129,13 @@ impl Mvcc {
         let by_key = || records.chunk_by(|a, b| a.kv.key == b.kv.key);
         // The newest version is live, unless it is a deletion.
         let live = |versions: &[Arc<Record>]| usize::from(versions.last().is_some_and(|newest| !newest.tombstone));
-        mvcc.current = Tree::from_sorted(
+        mvcc.current = Tree::from_sorted_sharing(
             by_key().flat_map(|all| &all[all.len() - live(all)..]).map(|record| Current(record.clone())),
+            &known.current,
         );
-        mvcc.past = Tree::from_sorted(
+        mvcc.past = Tree::from_sorted_sharing(
             by_key().flat_map(|all| &all[..all.len() - live(all)]).map(|record| Past(record.clone())),
+            &known.past,
         );
         let mut recent = records;
         recent.retain(|record| record.kv.mod_revision >= history_start);
@@ -137,9 +145,11 @@ impl Mvcc {
                 record: Arc::clone(record),
                 previous: mvcc.predecessor(record).filter(|previous| !previous.tombstone).cloned(),
             };
-            Batch { revision: records[0].kv.mod_revision, events: records.iter().map(event).collect() }
+            let (revision, events) = (records[0].kv.mod_revision, records.iter().map(event));
+            let known = known.log.get(revision).filter(|batch| batch.holds(events.clone()));
+            known.cloned().unwrap_or_else(|| Batch { revision, events: events.collect() })
         });
-        mvcc.log = Tree::from_sorted(batches);
+        mvcc.log = Tree::from_sorted_sharing(batches, &known.log);
         mvcc
     }
 

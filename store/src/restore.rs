@@ -225,7 +225,7 @@ fn inherited(state: &State, heir: &Heir, skip: i64) -> Result<State, RestoreErro
     let past = mvcc.past.iter().take(past).map(|past| past.0.clone());
     let mut records: Vec<_> = mvcc.current.iter().map(|current| current.0.clone()).chain(past).collect();
     records.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-    let mvcc = Mvcc::rebuild(records, revision, compacted, history_start);
+    let mvcc = Mvcc::rebuild(records, revision, compacted, history_start, mvcc);
     // Term 0 is before every election, so whoever is elected first may go on from here.
     let position = Position { term: 0, index: state.position.map_or(0, |position| position.index) };
     let info = MemberInfo {

@@ -199,7 +199,8 @@ impl Tag {
 
 /// Collects rows, in any order, and makes a state of them.
 ///
-/// It takes little more memory than that state: a word for each record. What a state at hand holds already is shared with it.
+/// It takes little more memory than that state: a word for each record. What a state at hand holds already is shared with it,
+/// records and parts of the index.
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     records: Vec<Arc<Record>>,
@@ -242,12 +243,12 @@ impl Collector {
     /// The state, if its records add up to the hash they had.
     pub(crate) fn finish(self, meta: Meta) -> Result<State, Damage> {
         let Self { mut records, leases, sessions, at_hand, .. } = self;
-        drop(at_hand);
         records.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
         if records.windows(2).any(|pair| pair[0].place() == pair[1].place()) {
             return Err(Damage::new("two records have one place"));
         }
-        let mvcc = Mvcc::rebuild(records, meta.revision, meta.compacted, meta.history_start);
+        let mvcc =
+            Mvcc::rebuild(records, meta.revision, meta.compacted, meta.history_start, &at_hand.unwrap_or_default());
         if mvcc.hash != meta.hash {
             return Err(Damage::new("the records do not add up to the hash of the state"));
         }

@@ -110,7 +110,11 @@ impl<T: Item> Node<T> {
 
 impl<T: Item> Child<T> {
     fn new(node: Node<T>) -> Option<Self> {
-        Some(Self { first: node.first_key()?, count: node.count(), node: Arc::new(node) })
+        Self::of(Arc::new(node))
+    }
+
+    fn of(node: Arc<Node<T>>) -> Option<Self> {
+        Some(Self { first: node.first_key()?, count: node.count(), node })
     }
 }
 
@@ -278,20 +282,42 @@ impl<T: Item> Tree<T> {
         old
     }
 
-    /// Builds the tree of items that come in ascending order of distinct keys, with full nodes.
-    pub(crate) fn from_sorted(items: impl IntoIterator<Item = T>) -> Self {
+    /// Builds the tree of items that come in ascending order of distinct keys, with full nodes. What is in `known` already takes
+    /// no memory again: its leaves become leaves of this tree, where all of their items do.
+    pub(crate) fn from_sorted_sharing(items: impl IntoIterator<Item = T>, known: &Self) -> Self {
         let mut leaves = Vec::new();
-        let mut leaf = Vec::new();
+        let mut leaf: Vec<T> = Vec::new();
         let mut len = 0;
+        let mut candidates = Leaves::new(&known.root).peekable();
+        // The last so many items of `leaf` are the first ones of the candidate.
+        let mut matched = 0;
         for item in items {
             debug_assert!(leaf.last().is_none_or(|last: &T| last.compare(item.key()).is_lt()), "keys ascend");
             len += 1;
+            if candidates.peek().is_some_and(|(items, _)| matched > 0 && !items[matched].same(&item)) {
+                matched = 0;
+            }
+            if matched == 0 {
+                while leaf.len() >= LEAF_ITEMS_MAX {
+                    let rest = leaf.split_off(LEAF_ITEMS_MAX);
+                    leaves.extend(Child::new(Node::Leaf(std::mem::replace(&mut leaf, rest))));
+                }
+                while candidates.next_if(|(items, _)| items[0].compare(item.key()).is_lt()).is_some() {}
+            }
+            let goes_on = candidates.peek().is_some_and(|(items, _)| items[matched].same(&item));
             leaf.push(item);
-            if leaf.len() == LEAF_ITEMS_MAX {
+            matched += usize::from(goes_on);
+            if let Some((_, shared)) = candidates.next_if(|(items, _)| matched == items.len()) {
+                leaf.truncate(leaf.len() - matched);
+                matched = 0;
                 leaves.extend(Child::new(Node::Leaf(std::mem::take(&mut leaf))));
+                leaves.extend(Child::of(shared.clone()));
             }
         }
-        leaves.extend(Child::new(Node::Leaf(leaf)));
+        while !leaf.is_empty() {
+            let rest = leaf.split_off(leaf.len().min(LEAF_ITEMS_MAX));
+            leaves.extend(Child::new(Node::Leaf(std::mem::replace(&mut leaf, rest))));
+        }
         while leaves.len() > 1 {
             let mut above = Vec::new();
             let mut rest = leaves.into_iter();
@@ -455,6 +481,33 @@ impl<'a, T: Item> Iterator for Iter<'a, T> {
     }
 }
 
+/// The leaves of a tree in order, with their items; none is empty.
+struct Leaves<'a, T: Item> {
+    /// Still to be visited, the next one last.
+    nodes: Vec<&'a Arc<Node<T>>>,
+}
+
+impl<'a, T: Item> Leaves<'a, T> {
+    fn new(root: &'a Arc<Node<T>>) -> Self {
+        Self { nodes: vec![root] }
+    }
+}
+
+impl<'a, T: Item> Iterator for Leaves<'a, T> {
+    type Item = (&'a [T], &'a Arc<Node<T>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let node = self.nodes.pop()?;
+            match &**node {
+                Node::Leaf(items) if items.is_empty() => {}
+                Node::Leaf(items) => return Some((items, node)),
+                Node::Inner(children) => self.nodes.extend(children.iter().rev().map(|child| &child.node)),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -465,6 +518,10 @@ mod tests {
 
     #[derive(Debug, Clone, PartialEq)]
     struct Pair(u16, u32);
+
+    fn from_sorted(items: impl IntoIterator<Item = Pair>) -> Tree<Pair> {
+        Tree::from_sorted_sharing(items, &Tree::default())
+    }
 
     impl Item for Pair {
         type Key<'a> = u16;
@@ -520,7 +577,25 @@ mod tests {
             }
             check(&tree, &model);
             check(&kept.0, &kept.1);
-            check(&Tree::from_sorted(tree.iter().cloned()), &model);
+            check(&from_sorted(tree.iter().cloned()), &model);
+            let mut again = Tree::from_sorted_sharing(tree.iter().cloned(), &kept.0);
+            check(&again, &model);
+            let mut found = BTreeMap::new();
+            kept.0.diff(&again, |a, b| {
+                found.insert(a.or(b).unwrap().0, (a.map(|p| p.1), b.map(|p| p.1)));
+            });
+            prop_assert_eq!(found, differences(&kept.1, &model));
+            for key in &probes {
+                again.insert(Pair(*key, 1));
+                again.remove(key / 2);
+            }
+            let mut changed = model.clone();
+            for key in &probes {
+                changed.insert(*key, 1);
+                changed.remove(&(key / 2));
+            }
+            check(&again, &changed);
+            check(&kept.0, &kept.1);
             let mut found = BTreeMap::new();
             kept.0.diff(&tree, |a, b| {
                 let key = a.or(b).unwrap().0;
@@ -538,8 +613,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_is_shared() {
+        let known = from_sorted((0..60_000).map(|k| Pair(k, 0)));
+        let changed = |n: u16| Pair(n, u32::from([17, 30_000, 59_999].contains(&n)));
+        let tree = Tree::from_sorted_sharing((0..60_001).filter(|n| *n != 40_000).map(changed), &known);
+        let nodes = |tree: &Tree<Pair>| Leaves::new(&tree.root).map(|(_, node)| Arc::as_ptr(node)).collect::<Vec<_>>();
+        let before = nodes(&known);
+        let shared = nodes(&tree).iter().filter(|node| before.contains(node)).count();
+        assert_eq!(shared, before.len() - 4);
+        assert_eq!(tree.len(), 60_000);
+    }
+
+    #[test]
     fn a_few_changes_in_a_large_tree_are_found_without_walking_it() {
-        let mut tree = Tree::from_sorted((0..60_000).map(|k| Pair(k, 0)));
+        let mut tree = from_sorted((0..60_000).map(|k| Pair(k, 0)));
         let before = tree.clone();
         tree.remove(17);
         tree.insert(Pair(30_000, 1));

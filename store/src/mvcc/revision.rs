@@ -94,6 +94,23 @@ pub(crate) struct Batch {
     pub(crate) events: Arc<[Event]>,
 }
 
+impl Batch {
+    /// Whether it holds just these events, of the very same records.
+    pub(crate) fn holds(&self, mut events: impl Iterator<Item = Event>) -> bool {
+        let same = |a: &Option<Arc<Record>>, b: &Option<Arc<Record>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let all = self.events.iter().all(|ours| {
+            events
+                .next()
+                .is_some_and(|event| Arc::ptr_eq(&ours.record, &event.record) && same(&ours.previous, &event.previous))
+        });
+        all && events.next().is_none()
+    }
+}
+
 impl Item for Batch {
     type Key<'a> = i64;
     type Owned = i64;
