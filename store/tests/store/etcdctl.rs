@@ -119,7 +119,8 @@ async fn leases_live_and_end_by_etcdctl() {
     let left: Value =
         serde_json::from_str(&ours.run(&["lease", "timetolive", &id, "--keys", "-w", "json"], "").await).unwrap();
     assert_eq!((&left["granted-ttl"], &left["keys"][0]), (&Value::from(600), &Value::from("aGVsZA==")), "{left}");
-    assert!(ours.run(&["lease", "list"], "").await.contains(&id));
+    let list = ours.run(&["lease", "list"], "").await;
+    assert!(list.contains(&id), "{list}");
     ours.run(&["lease", "revoke", &id], "").await;
     assert_eq!(ours.run(&["get", "held"], "").await, "");
     let short: Value = serde_json::from_str(&ours.run(&["lease", "grant", "1", "-w", "json"], "").await).unwrap();

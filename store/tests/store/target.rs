@@ -118,7 +118,13 @@ impl Target {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("etcdctl");
-        command.env("ETCDCTL_API", "3").args(&self.flags).args(args).kill_on_drop(true);
+        // Its own five seconds are too few for a machine with more to do.
+        command
+            .env("ETCDCTL_API", "3")
+            .args(["--command-timeout=30s", "--dial-timeout=30s"])
+            .args(&self.flags)
+            .args(args)
+            .kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
