@@ -180,6 +180,8 @@ pub struct Kind {
     pub deprecation: &'static str,
     /// Fills in what the API promises for absent fields.
     pub defaults: fn(&mut Struct),
+    /// Whether a new object keeps the status it comes with, although the status is written apart later.
+    pub created_with_status: bool,
     /// Clears or sets what only the server may set on a new object.
     pub on_create: fn(&mut Object),
     /// Keeps what an update of the main resource may not touch.
@@ -252,6 +254,7 @@ impl Kind {
         orphan_by_default: false,
         deprecation: "",
         defaults: |_| {},
+        created_with_status: false,
         on_create: |_| {},
         on_update: |_, _| {},
         on_status_update: |_, _| {},
@@ -406,7 +409,7 @@ impl Kind {
 
     /// Clears the status and starts the generation.
     pub fn prepare_for_create(&self, object: &mut Object) {
-        if self.has_status() {
+        if self.has_status() && !self.created_with_status {
             object.body.remove("status");
         }
         match self.generation {
