@@ -4,8 +4,6 @@
 //! server never look at a kind's name: they call the methods here, which do what is common to all kinds and then what
 //! the kind's own hook adds. Order on a write: decode, [`Kind::default`], admission, `prepare_*`, `validate*`.
 
-use std::cmp::Reverse;
-
 use jiff::Timestamp;
 
 use crate::Struct;
@@ -19,9 +17,11 @@ use crate::table::{Column, Row, age_column, name_column};
 use crate::validation::Errors;
 
 mod fields;
+mod groups;
 
 pub use crate::kinds::KINDS;
 pub use fields::{FieldFilter, SelectableField, field_paths};
+pub use groups::groups;
 
 /// Whether objects live in namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +180,8 @@ pub struct Kind {
     pub deprecation: &'static str,
     /// Fills in what the API promises for absent fields.
     pub defaults: fn(&mut Struct),
+    /// Whether a new object keeps the status it comes with, although the status is written apart later.
+    pub created_with_status: bool,
     /// Clears or sets what only the server may set on a new object.
     pub on_create: fn(&mut Object),
     /// Keeps what an update of the main resource may not touch.
@@ -252,6 +254,7 @@ impl Kind {
         orphan_by_default: false,
         deprecation: "",
         defaults: |_| {},
+        created_with_status: false,
         on_create: |_| {},
         on_update: |_, _| {},
         on_status_update: |_, _| {},
@@ -406,7 +409,7 @@ impl Kind {
 
     /// Clears the status and starts the generation.
     pub fn prepare_for_create(&self, object: &mut Object) {
-        if self.has_status() {
+        if self.has_status() && !self.created_with_status {
             object.body.remove("status");
         }
         match self.generation {
@@ -564,35 +567,4 @@ pub fn in_version(group: &str, version: &str) -> &'static [&'static Kind] {
     let start = KINDS.partition_point(|kind| (kind.group, kind.version) < (group, version));
     let end = KINDS.partition_point(|kind| (kind.group, kind.version) <= (group, version));
     &KINDS[start..end]
-}
-
-/// Where a version stands among others, the preferred ones first: stable before beta before alpha, late before early.
-fn version_rank(version: &str) -> (u8, Reverse<u32>, Reverse<u32>) {
-    let number = |text: &str| Reverse(text.parse().unwrap_or(0));
-    let rest = version.strip_prefix('v').unwrap_or(version);
-    for (rank, stage) in [(1, "beta"), (2, "alpha")] {
-        if let Some((major, minor)) = rest.split_once(stage) {
-            return (rank, number(major), number(minor));
-        }
-    }
-    (0, number(rest), Reverse(0))
-}
-
-/// All groups with their versions, the core group first. The first version is preferred.
-pub fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut groups: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
-    for kind in KINDS {
-        match groups.last_mut() {
-            Some((group, versions)) if *group == kind.group => {
-                if versions.last() != Some(&kind.version) {
-                    versions.push(kind.version);
-                }
-            }
-            _ => groups.push((kind.group, vec![kind.version])),
-        }
-    }
-    for (_, versions) in &mut groups {
-        versions.sort_by_key(|version| version_rank(version));
-    }
-    groups
 }

@@ -14,6 +14,7 @@ mod default_class;
 pub(crate) mod default_ingress_class;
 pub(crate) mod default_storage_class;
 pub(crate) mod default_toleration_seconds;
+pub(crate) mod device_taint;
 pub(crate) mod limit_ranger;
 pub(crate) mod namespace_lifecycle;
 pub(crate) mod node_restriction;
@@ -103,6 +104,7 @@ pub(crate) async fn mutate(change: &Change<'_>, object: &mut Object) -> Result<(
     runtime_class::admit(change, object).await?;
     certificates::mutate(change, object);
     default_ingress_class::admit(change, object);
+    device_taint::admit(change, object);
     service_address::admit(change, object)
 }
 

@@ -3,7 +3,7 @@
 use api::{
     Object,
     json::{self, Problem},
-    kind::lookup_kind,
+    kind::{Kind, lookup_kind},
     protobuf,
     schema::{Type, object_type, split_api_version},
     status::Status,
@@ -42,9 +42,16 @@ pub(crate) struct Expected<'a> {
     pub kind: &'a str,
     /// Its shape.
     pub ty: Type,
+    /// An older version of the same shape, which old clients still send; or empty.
+    pub older: &'a str,
 }
 
-impl Expected<'_> {
+impl<'a> Expected<'a> {
+    /// An object of this kind.
+    pub(crate) fn of(kind: &'a Kind) -> Self {
+        Self { group: kind.group, version: kind.version, kind: kind.kind, ty: kind.ty, older: "" }
+    }
+
     fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
     }
@@ -120,7 +127,8 @@ fn unreadable(expected: &Expected<'_>, why: &str) -> Error {
 pub(crate) fn check_kind(api_version: &str, kind: &str, expected: &Expected<'_>) -> Result<()> {
     let (group, version) = split_api_version(api_version);
     let fits = (kind.is_empty() || kind == expected.kind)
-        && (api_version.is_empty() || (group == expected.group && version == expected.version));
+        && (api_version.is_empty()
+            || (group == expected.group && [expected.version, expected.older].contains(&version)));
     if fits {
         return Ok(());
     }
@@ -148,7 +156,7 @@ mod tests {
 
     fn config_map(text: &str, validation: FieldValidation) -> Result<(Object, Vec<String>)> {
         let ty = object_type("", "v1", "ConfigMap").unwrap();
-        let expected = Expected { group: "", version: "v1", kind: "ConfigMap", ty };
+        let expected = Expected { group: "", version: "v1", kind: "ConfigMap", ty, older: "" };
         decode(text.as_bytes(), &HeaderMap::new(), &expected, validation)
     }
 

@@ -48,5 +48,5 @@ fn expected(subresource: &Subresource) -> Result<Expected<'_>> {
     let Subresource { group, version, kind, .. } = *subresource;
     let ty = api::schema::object_type(group, version, kind);
     let ty = ty.ok_or_else(|| Status::internal(format!("no type for {group}/{version} {kind}")))?;
-    Ok(Expected { group, version, kind, ty })
+    Ok(Expected { group, version, kind, ty, older: "" })
 }

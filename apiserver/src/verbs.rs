@@ -90,7 +90,7 @@ pub(crate) fn page_not_found() -> Response {
 /// Reads and decodes a body of the resource's own kind, and passes on what was tolerated.
 pub(crate) async fn decode(call: &Call, body: Body, options: &WriteOptions) -> Result<api::Object> {
     let kind = call.resource.kind;
-    let expected = Expected { group: kind.group, version: kind.version, kind: kind.kind, ty: kind.ty };
+    let expected = Expected::of(kind);
     decode_as(call, body, &expected, options.field_validation).await
 }
 

@@ -361,22 +361,3 @@ impl Kubectl {
         succeed(self.command(words).stdin(stdin))
     }
 }
-
-/// Where `tools/bootstrap test` lays kubectls that are not on the PATH.
-const KUBECTLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/kubectl");
-
-/// Every kubectl on this machine: the one on the PATH, the minors that may lie beside it, and those of the bootstrap.
-pub fn kubectls() -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|p| p.exists());
-    let on_path = on_path.expect("kubectl is installed (tools/bootstrap test)");
-    let real = fs::canonicalize(&on_path).expect("kubectl's real path");
-    let mut found = vec![on_path];
-    let folders = [real.parent(), Some(Path::new(KUBECTLS))].into_iter().flatten();
-    let beside = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    let mut minors: Vec<PathBuf> =
-        beside.map(|entry| entry.path()).filter(|p| p.to_string_lossy().contains("/kubectl.1.")).collect();
-    minors.sort();
-    found.extend(minors);
-    found
-}

@@ -1,9 +1,11 @@
-//! Helpers for tests: conditions with deadlines. A dev-dependency only.
+//! Helpers for tests: conditions with deadlines, and commands of kubectl as data. A dev-dependency only.
 
 use std::{
     fmt::Display,
     time::{Duration, Instant},
 };
+
+pub mod kubectl;
 
 /// How long to wait between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(5);

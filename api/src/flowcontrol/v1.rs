@@ -4,3 +4,4 @@ pub mod flow_schema;
 pub mod priority_level_configuration;
 
 mod conditions;
+mod fixed;

@@ -37,6 +37,8 @@ const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const RAW: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+/// Any JSON, where a schema gives a value: not only an object.
+const JSON: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON";
 
 fn string(format: &str) -> Value {
     if format.is_empty() { json!({ "type": "string" }) } else { json!({ "type": "string", "format": format }) }
@@ -47,6 +49,7 @@ fn leaf(name: &'static str) -> Leaf {
     match name {
         TIME | MICRO_TIME => same(|| string("date-time")),
         DURATION => same(|| string("")),
+        JSON => same(|| json!({})),
         QUANTITY => Leaf { v2: || string(""), v3: || json!({ "oneOf": [{ "type": "string" }, { "type": "number" }] }) },
         INT_OR_STRING => Leaf {
             v2: || string("int-or-string"),
@@ -99,19 +102,19 @@ impl Used {
     fn add(&mut self, name: String, ty: Type) {
         if self.types.insert(name, ty).is_none() {
             for field in ty.fields {
-                self.add_below(&field.kind);
+                self.add_below(ty, &field.kind);
             }
         }
     }
 
-    fn add_below(&mut self, kind: &FieldKind) {
+    fn add_below(&mut self, owner: Type, kind: &FieldKind) {
         match kind {
             FieldKind::Struct(ty) => self.add(name_of(ty), ty),
             // What else may stand there is told in words alone, as upstream does.
             FieldKind::OrBool(_) | FieldKind::OrList(_) | FieldKind::Open(_) => {}
-            FieldKind::List(inner) | FieldKind::Map(inner) => self.add_below(inner),
+            FieldKind::List(inner) | FieldKind::Map(inner) => self.add_below(owner, inner),
             kind => {
-                if let Some(name) = leaf_name(kind) {
+                if let Some(name) = leaf_name(owner, kind) {
                     self.leaves.insert(name, leaf(name));
                 }
             }
@@ -124,8 +127,9 @@ impl Used {
     }
 }
 
-const fn leaf_name(kind: &FieldKind) -> Option<&'static str> {
+fn leaf_name(owner: Type, kind: &FieldKind) -> Option<&'static str> {
     Some(match kind {
+        FieldKind::Raw if owner.package == "apiextensions/v1" => JSON,
         FieldKind::Time => TIME,
         FieldKind::MicroTime => MICRO_TIME,
         FieldKind::Duration => DURATION,
@@ -168,7 +172,7 @@ fn definition(name: &str, ty: Type, dialect: Dialect) -> Value {
                 schema["description"] = text.clone();
             }
             if let Some(required) = description.required() {
-                schema["required"] = required.clone();
+                schema["required"] = required;
             }
         }
         (None, Some(kind)) => {
@@ -186,7 +190,7 @@ fn definition(name: &str, ty: Type, dialect: Dialect) -> Value {
     for field in ty.fields {
         let text = description.as_ref().and_then(|description| description.field(field.name));
         let text = text.cloned().or_else(|| list_of.map(|kind| list_field(field.name, kind)));
-        properties.insert(field.name.to_owned(), property(field, text, dialect));
+        properties.insert(field.name.to_owned(), property(ty, field, text, dialect));
     }
     if !properties.is_empty() {
         schema["properties"] = properties.into();
@@ -213,8 +217,8 @@ fn list_field(field: &str, kind: &str) -> Value {
     }
 }
 
-fn property(field: &FieldDef, description: Option<Value>, dialect: Dialect) -> Value {
-    let mut schema = shape(&field.kind, dialect);
+fn property(owner: Type, field: &FieldDef, description: Option<Value>, dialect: Dialect) -> Value {
+    let mut schema = shape(owner, &field.kind, dialect);
     if let Some(text) = description {
         // A reference stands alone in version 3.
         if dialect == Dialect::V3 && schema.get("$ref").is_some() {
@@ -250,7 +254,7 @@ fn property(field: &FieldDef, description: Option<Value>, dialect: Dialect) -> V
     schema
 }
 
-fn shape(kind: &FieldKind, dialect: Dialect) -> Value {
+fn shape(owner: Type, kind: &FieldKind, dialect: Dialect) -> Value {
     match kind {
         FieldKind::String => string(""),
         FieldKind::Bool => json!({ "type": "boolean" }),
@@ -259,9 +263,9 @@ fn shape(kind: &FieldKind, dialect: Dialect) -> Value {
         FieldKind::Float => json!({ "type": "number", "format": "double" }),
         FieldKind::Bytes => string("byte"),
         FieldKind::Struct(ty) => dialect.reference(&name_of(ty)),
-        FieldKind::List(inner) => json!({ "type": "array", "items": shape(inner, dialect) }),
-        FieldKind::Map(inner) => json!({ "type": "object", "additionalProperties": shape(inner, dialect) }),
-        kind => leaf_name(kind).map_or_else(|| json!({}), |name| dialect.reference(name)),
+        FieldKind::List(inner) => json!({ "type": "array", "items": shape(owner, inner, dialect) }),
+        FieldKind::Map(inner) => json!({ "type": "object", "additionalProperties": shape(owner, inner, dialect) }),
+        kind => leaf_name(owner, kind).map_or_else(|| json!({}), |name| dialect.reference(name)),
     }
 }
 

@@ -124,8 +124,11 @@ impl Description {
         self.value.get("properties")?.get(name)?.get("description")
     }
 
-    /// The fields that must be given.
-    pub(super) fn required(&self) -> Option<&'static Value> {
-        self.value.get("required").filter(|required| required.as_array().is_some_and(|names| !names.is_empty()))
+    /// The fields that must be given, if there are any. An object's `metadata` is none of them: `k8s-openapi` has it
+    /// always there, and Kubernetes asks for a name where one is needed.
+    pub(super) fn required(&self) -> Option<Value> {
+        let names = self.value.get("required")?.as_array()?.iter().filter(|name| *name != "metadata");
+        let names: Vec<Value> = names.cloned().collect();
+        (!names.is_empty()).then(|| names.into())
     }
 }

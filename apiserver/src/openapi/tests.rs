@@ -55,6 +55,20 @@ fn every_reference_leads_to_a_definition_with_a_description() {
 }
 
 #[test]
+fn what_kubectl_checks_before_it_sends_is_what_the_server_takes() {
+    let definitions = v2_document(&Catalog::default())["definitions"].clone();
+    let schema = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON";
+    let properties =
+        &definitions["io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"]["properties"];
+    assert_eq!(properties["default"]["$ref"], format!("#/definitions/{schema}"));
+    assert_eq!(properties["enum"]["items"]["$ref"], format!("#/definitions/{schema}"));
+    assert_eq!(definitions[schema].get("type"), None, "a default is any JSON");
+    let required = |name: &str| definitions[name].get("required").cloned();
+    assert_eq!(required("io.k8s.api.core.v1.ConfigMap"), None, "metadata is never asked for");
+    assert_eq!(required("io.k8s.api.batch.v1.CronJobSpec"), Some(serde_json::json!(["jobTemplate", "schedule"])));
+}
+
+#[test]
 fn what_kubectl_looks_for_is_where_it_looks() {
     let core = v3_document(&Catalog::default(), "", "v1");
     let patch = &core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::expected;
 use crate::{
+    body::Expected,
     error::{Result, status_response},
     options::{DeleteOptions, FieldValidation, WriteOptions},
     pipeline::Call,
@@ -17,7 +18,9 @@ mod budget;
 pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
     let write = WriteOptions::parse(call.query(), "CreateOptions")?;
     let Some(subresource) = call.subresource else { return Err(Status::no_such_resource().into()) };
-    let eviction = verbs::decode_as(call, body, &expected(subresource)?, FieldValidation::Ignore).await?;
+    // kubectl up to 1.21 drains nodes with it.
+    let expected = Expected { older: "v1beta1", ..expected(subresource)? };
+    let eviction = verbs::decode_as(call, body, &expected, FieldValidation::Ignore).await?;
     if !eviction.name().is_empty() && eviction.name() != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object").into());
     }

@@ -169,7 +169,7 @@ async fn server_side_apply(call: &Call, body: Body, options: &WriteOptions) -> R
     }
     let kind = call.resource.kind;
     let json = body::yaml(&body::read(body).await?)?;
-    let expected = Expected { group: kind.group, version: kind.version, kind: kind.kind, ty: kind.ty };
+    let expected = Expected::of(kind);
     let mut applied = applied_object(call, &json, &expected, options.field_validation)?;
     super::check_namespace(call, &mut applied)?;
     let name = call.info.name.as_str();

@@ -18,6 +18,8 @@ mod harness;
 mod health;
 mod impersonation;
 mod kubectl;
+mod kubectl_commands;
+mod kubectl_golden;
 mod limit_range;
 mod limits;
 mod logs;

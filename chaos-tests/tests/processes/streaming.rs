@@ -11,11 +11,11 @@ use std::{
 
 use chaos_tests::{
     Cluster,
-    cluster::{Kubectl, PATIENCE, kubectls},
+    cluster::{Kubectl, PATIENCE},
     command::{run, succeed},
 };
 use serde_json::{Value, json};
-use testing::eventually_blocking;
+use testing::{eventually_blocking, kubectl::programs};
 
 use crate::{machine, program};
 
@@ -46,7 +46,7 @@ fn tools_image(folder: &Path) {
 }
 
 /// A cluster with the image of tools, and a pod that waits.
-fn cluster(flags: &[&str]) -> (Cluster, Kubectl) {
+pub(crate) fn cluster(flags: &[&str]) -> (Cluster, Kubectl) {
     let cluster = Cluster::up(program(), flags);
     tools_image(&cluster.dir().join("images"));
     let kubectl = cluster.kubectl("kubectl");
@@ -74,9 +74,9 @@ fn noise(length: usize) -> Vec<u8> {
 #[test]
 fn every_kubectl_runs_programs_copies_files_and_forwards_ports() {
     let (cluster, _) = cluster(&["--masters", "3", "--workers", "1"]);
-    for program in kubectls() {
-        eprintln!("with {}", program.display());
-        let kubectl = cluster.kubectl(&program);
+    for program in programs() {
+        eprintln!("with {}", program.path.display());
+        let kubectl = cluster.kubectl(&program.path);
         runs_programs(&kubectl);
         passes_bytes(&kubectl);
         shows_a_terminal(&kubectl);

@@ -44,6 +44,8 @@ pub static KIND: Kind = Kind {
         wide("Container-Runtime", "What runs the containers, and its version."),
     ],
     row,
+    // An agent registers its node with what it knows of it.
+    created_with_status: true,
     defaults,
     check,
     check_update,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::conditions;
+use super::{conditions, fixed};
 use crate::kind::{Generation, Kind, READ_AND_CHANGE, Scope, Subresource};
 use crate::names;
 use crate::node::Struct;
@@ -100,6 +100,7 @@ fn check(schema: &Object, errors: &mut Errors) {
         rules::check(rule, &path.field("rules").index(index), errors);
     }
     conditions::check(schema, errors);
+    fixed::check(schema, &fixed::SCHEMAS, errors);
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::conditions;
+use super::{conditions, fixed};
 use crate::kind::{Generation, Kind, READ_AND_CHANGE, Scope, Subresource};
 use crate::node::{Node, Struct};
 use crate::object::Object;
@@ -104,6 +104,7 @@ fn check(level: &Object, errors: &mut Errors) {
         (_, None) => {}
     }
     conditions::check(level, errors);
+    fixed::check(level, &fixed::LEVELS, errors);
 }
 
 fn check_shares(shares: &Node, path: &Path<'_>, errors: &mut Errors) {
