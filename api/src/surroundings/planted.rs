@@ -9,8 +9,6 @@ pub enum Planted {
     ActUnfenced,
     /// A controller looks again before it sees what it wrote.
     ForgetOwnWrites,
-    /// A pod that has a node can be given another one.
-    BindAgain,
     /// A watch that goes on at a revision misses the first event after it.
     ResumeTooLate,
     /// A bookmark tells of a revision whose events were not told yet.
@@ -26,7 +24,6 @@ impl Planted {
     pub const ALL: &[Self] = &[
         Self::ActUnfenced,
         Self::ForgetOwnWrites,
-        Self::BindAgain,
         Self::ResumeTooLate,
         Self::BookmarkAhead,
         Self::OverwriteOthers,

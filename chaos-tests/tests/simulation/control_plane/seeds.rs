@@ -8,7 +8,7 @@ use super::{evidence::Totals, run, schedule_of};
 use crate::seeds::{Choice, run_all, shrink};
 
 /// Seeds of a test run.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 72;
 /// A planted bug is found within so many seeds.
 const SEEDS_PER_BUG: u64 = 40;
 
