@@ -44,7 +44,7 @@ lint: ## Format, clippy, licences; the tidy tests are among the tests.
 	$(DENY) check licenses bans sources
 
 HOURS := 1
-chaos: ## The store under faults, seed after seed from a fresh one on: make chaos HOURS=8
+chaos: ## The store, and the control plane on it, under faults, seed after seed from a fresh one on: make chaos HOURS=8
 	@tools/bootstrap build
 	KONTIKI_HOURS=$(HOURS) cargo test --workspace --locked --test simulation every_seed -- --nocapture
 

@@ -45,6 +45,7 @@ pub mod storage;
 pub mod storagemigration;
 pub mod stored;
 pub mod structural;
+pub mod surroundings;
 pub mod table;
 pub mod time;
 pub mod validation;

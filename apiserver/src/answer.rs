@@ -1,6 +1,6 @@
 //! What every answer gets on its way out: the headers that all have, and a Status in the form the client asked for.
 
-use api::status::Status;
+use api::{status::Status, surroundings::Surroundings};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
@@ -24,10 +24,10 @@ pub(crate) struct Wishes {
 
 impl Wishes {
     /// Reads them from a request's head.
-    pub(crate) fn new(parts: &Parts) -> Self {
+    pub(crate) fn new(parts: &Parts, chance: &Surroundings) -> Self {
         let audit_id = parts.headers.get("audit-id").map(HeaderValue::as_bytes).filter(|id| !id.is_empty());
         let audit_id = audit_id.and_then(|id| HeaderValue::from_bytes(&id[..id.len().min(AUDIT_ID)]).ok());
-        let audit_id = audit_id.or_else(|| HeaderValue::from_str(&random::uuid()).ok());
+        let audit_id = audit_id.or_else(|| HeaderValue::from_str(&random::uuid(chance)).ok());
         Self {
             audit_id: audit_id.unwrap_or(HeaderValue::from_static("")),
             encoding: Encoding::choose(&parts.headers, parts.uri.query().unwrap_or_default(), false, true),

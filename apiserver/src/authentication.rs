@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use api::status::Status;
+use api::{status::Status, surroundings::Surroundings};
 use http::{HeaderMap, header, request::Parts};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
@@ -48,13 +48,19 @@ pub(crate) struct Authenticator {
     keys: Arc<TokenKeys>,
     audiences: Vec<String>,
     storage: Storage,
+    surroundings: Surroundings,
     remembered: Mutex<HashMap<[u8; 32], (Verified, Instant)>>,
 }
 
 impl Authenticator {
     /// An authenticator for tokens of these keys that name one of these audiences.
-    pub(crate) fn new(keys: Arc<TokenKeys>, audiences: Vec<String>, storage: Storage) -> Self {
-        Self { keys, audiences, storage, remembered: Mutex::default() }
+    pub(crate) fn new(
+        keys: Arc<TokenKeys>,
+        audiences: Vec<String>,
+        storage: Storage,
+        surroundings: Surroundings,
+    ) -> Self {
+        Self { keys, audiences, storage, surroundings, remembered: Mutex::default() }
     }
 
     /// The caller of a request, or 401.
@@ -91,7 +97,7 @@ impl Authenticator {
         let verified = match known {
             Some((verified, _)) => verified,
             None => {
-                let claims = self.keys.verify(token, Timestamp::now().as_second())?;
+                let claims = self.keys.verify(token, self.surroundings.now().as_second())?;
                 let verified = self.resolve(claims)?;
                 let mut remembered = self.remembered.lock();
                 if remembered.len() >= MAX_REMEMBERED {
@@ -117,9 +123,10 @@ impl Authenticator {
         if claims.sub != expected {
             return Err(TokenError::Foreign);
         }
+        let now = self.surroundings.now();
         let exists = |plural: &str, namespace: &str, reference: &service_account::Reference| {
             let found = self.storage.local_json("", plural, namespace, &reference.name);
-            if found.is_some_and(|object| object["metadata"]["uid"] == *reference.uid && !is_over(&object)) {
+            if found.is_some_and(|object| object["metadata"]["uid"] == *reference.uid && !is_over(&object, now)) {
                 return Ok(());
             }
             Err(TokenError::Unbound(format!("{plural} {namespace}/{}", reference.name)))
@@ -153,9 +160,9 @@ impl Authenticator {
 }
 
 /// True when an object should have been gone for a while.
-fn is_over(object: &serde_json::Value) -> bool {
+fn is_over(object: &serde_json::Value, now: Timestamp) -> bool {
     let end: Option<Timestamp> = object["metadata"]["deletionTimestamp"].as_str().and_then(|end| end.parse().ok());
-    end.is_some_and(|end| end.checked_add(AFTER_END).is_ok_and(|end| end < Timestamp::now()))
+    end.is_some_and(|end| end.checked_add(AFTER_END).is_ok_and(|end| end < now))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

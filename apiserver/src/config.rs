@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
 
+use api::surroundings::Surroundings;
+
 use crate::{cidr::Cidr, dialer::NodeDialer, storage::encryption::KEY};
 
 /// The configuration of one master's API server.
@@ -29,6 +31,8 @@ pub struct Config {
     pub cluster_ca: String,
     /// How long a pod stays on a node that is not ready or unreachable, unless it says otherwise.
     pub unreachable_toleration_seconds: i64,
+    /// The time of day and chance.
+    pub surroundings: Surroundings,
     /// The way to the nodes.
     pub dialer: Arc<dyn NodeDialer>,
 }

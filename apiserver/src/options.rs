@@ -5,12 +5,16 @@ use api::{
     status::{Grouped, Status},
     validation::{Errors, Path, Value},
 };
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
     error::{Error, Result},
     request_info::{is_true, query_pairs},
 };
+
+/// Notes on an object that its deletion has begun, and when.
+pub(crate) type Note = (fn(&mut Object, Timestamp), Timestamp);
 
 /// The bytes a field manager's name may have.
 const MANAGER: usize = 128;
@@ -211,8 +215,8 @@ pub(crate) struct DeleteOptions {
     pub preconditions: Preconditions,
     /// What becomes of the objects it owns; the kind's default if not said.
     pub propagation: Option<Propagation>,
-    /// What is noted on the object when its deletion begins, for those who ask why.
-    pub note: Option<fn(&mut Object)>,
+    /// What is noted on the object when its deletion begins, for those who ask why, and the time of it.
+    pub note: Option<Note>,
 }
 
 #[derive(Default, Deserialize)]

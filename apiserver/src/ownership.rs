@@ -6,7 +6,6 @@ use api::{
     status::Status,
 };
 use http::header;
-use jiff::Timestamp;
 
 use crate::{
     error::{Error, Result},
@@ -36,7 +35,7 @@ pub(crate) fn apply(call: &Call, live: Option<&Live>, config: &Object, options: 
 fn with_writer<T>(call: &Call, options: &WriteOptions, act: impl FnOnce(&Writer<'_>) -> T) -> T {
     let kind = call.resource.kind;
     let manager = manager(call, options);
-    let (api_version, now) = (kind.api_version(), api::time::format(Timestamp::now()));
+    let (api_version, now) = (kind.api_version(), api::time::format(call.surroundings().now()));
     let subresource = call.info.subresource.as_str();
     act(&Writer {
         manager: &manager,

@@ -2,16 +2,21 @@
 //! ownership, validation, validating admission, compare-and-swap, encode. Verbs say what is wanted; only this file says
 //! in which order it happens. No verb names a kind.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use api::{Object, kind::Subresource, status::Status};
+use api::{
+    Object,
+    kind::Subresource,
+    status::Status,
+    surroundings::{Planted, Surroundings},
+};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header, request::Parts};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     admission::{self, Change, Operation, resource_quota},
@@ -126,8 +131,14 @@ impl Call {
         Err(forbidden(&self.user, &self.info, &attributes))
     }
 
+    /// The time of day and chance.
+    pub(crate) fn surroundings(&self) -> &Surroundings {
+        &self.server.config.surroundings
+    }
+
     pub(crate) fn fence(&self) -> Option<Fence> {
-        self.parts.extensions.get::<Fence>().copied()
+        let fence = self.parts.extensions.get::<Fence>().copied();
+        fence.filter(|_| !self.surroundings().has(Planted::ActUnfenced))
     }
 }
 
@@ -145,7 +156,7 @@ pub(crate) async fn handle(server: Arc<Server>, request: Request<Body>) -> Respo
     let mut info = RequestInfo::new(&parts.method, &parts.uri);
     info.applies = negotiation::body_type(&parts.headers) == verbs::patch::APPLY;
     let known = server.storage.resources().served(&info.group, &info.version, &info.resource).is_some();
-    let wishes = answer::Wishes::new(&parts);
+    let wishes = answer::Wishes::new(&parts, &server.config.surroundings);
     let result = if info.is_long_running() {
         serve(&server, info.clone(), parts, body).await
     } else {
@@ -311,7 +322,8 @@ async fn attempt(
     }
     let Draft { mut object, owned, revision } = draft(live.as_ref())?;
     let modified = || Error::from(Status::modified(kind.resource(), name));
-    if live.as_ref().is_some_and(|live| revision.is_some_and(|revision| revision != live.revision)) {
+    let overwrites = call.surroundings().has(Planted::OverwriteOthers);
+    if live.as_ref().is_some_and(|live| revision.is_some_and(|revision| revision != live.revision)) && !overwrites {
         return Err(modified());
     }
     prepare::distinct_owners(call, &mut object, "");

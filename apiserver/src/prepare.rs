@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use api::{Node, Object, status::Status, validation::Errors};
-use jiff::Timestamp;
 
 use crate::{error::Result, pipeline::Call, random};
 
@@ -44,8 +43,8 @@ pub(crate) fn create(call: &Call, name: &str, object: &mut Object) {
     if !call.namespace().is_empty() {
         metadata.set("namespace", call.namespace());
     }
-    metadata.set("uid", random::uuid());
-    metadata.set("creationTimestamp", api::time::format(Timestamp::now()));
+    metadata.set("uid", random::uuid(call.surroundings()));
+    metadata.set("creationTimestamp", api::time::format(call.surroundings().now()));
     call.resource.kind.prepare_for_create(object);
 }
 

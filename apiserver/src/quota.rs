@@ -51,8 +51,8 @@ impl Quota {
         self.hard().into_keys().map(|name| used.get(&name).map(|amount| (name, *amount))).collect()
     }
 
-    /// The value to store once this much is used; `None` when the books say so already.
-    pub(crate) fn with(&self, used: &Amounts) -> Option<Bytes> {
+    /// The value to store once this much is used now; `None` when the books say so already.
+    pub(crate) fn with(&self, used: &Amounts, now: Timestamp) -> Option<Bytes> {
         let hard = self.hard();
         let same = amounts::amounts(self.object.at("status.used")) == *used
             && amounts::amounts(self.object.at("status.hard")) == hard;
@@ -62,7 +62,7 @@ impl Quota {
         let mut object = self.object.clone();
         object.set("status.hard", amounts::node(&hard));
         object.set("status.used", amounts::node(used));
-        let now = api::time::format(Timestamp::now());
+        let now = api::time::format(now);
         let writer = managed_fields::Writer {
             manager: MANAGER,
             api_version: "v1",

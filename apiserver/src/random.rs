@@ -1,24 +1,19 @@
 //! Names and identities nobody can guess to be taken.
 
-use rand::RngExt;
+use api::surroundings::Surroundings;
 
 /// Letters that form no words, as upstream's generated names use them.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Five letters for a generated name.
-pub(crate) fn suffix() -> String {
-    let mut random = rand::rng();
-    (0..5).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
-}
-
-/// Any number.
-pub(crate) fn number() -> u64 {
-    rand::rng().random()
+pub(crate) fn suffix(chance: &Surroundings) -> String {
+    let letter = |_| usize::try_from(chance.pick(0..LETTERS.len() as u128)).map_or('b', |at| char::from(LETTERS[at]));
+    (0..5).map(letter).collect()
 }
 
 /// A random (version 4) UUID.
-pub(crate) fn uuid() -> String {
-    let bits: u128 = rand::rng().random();
+pub(crate) fn uuid(chance: &Surroundings) -> String {
+    let bits = u128::from(chance.random()) << 64 | u128::from(chance.random());
     let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
@@ -30,10 +25,11 @@ mod tests {
 
     #[test]
     fn identities_are_version_four() {
-        let uuid = uuid();
+        let chance = Surroundings::real();
+        let uuid = uuid(&chance);
         assert_eq!((uuid.len(), &uuid[14..15]), (36, "4"));
         assert!(matches!(&uuid[19..20], "8" | "9" | "a" | "b"), "{uuid}");
-        assert_ne!(uuid, super::uuid());
-        assert_eq!(suffix().len(), 5);
+        assert_ne!(uuid, super::uuid(&chance));
+        assert_eq!(suffix(&chance).len(), 5);
     }
 }

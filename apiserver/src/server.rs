@@ -109,7 +109,12 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
     let metrics = Metrics::register(&mut registry, &mut indicators);
     let roles = Arc::new(RwLock::new(RoleIndex::default()));
     let server = ApiServer(Arc::new(Server {
-        authenticator: Authenticator::new(keys.clone(), vec![config.issuer.clone()], storage.clone()),
+        authenticator: Authenticator::new(
+            keys.clone(),
+            vec![config.issuer.clone()],
+            storage.clone(),
+            config.surroundings.clone(),
+        ),
         authorizer: Authorizer { roles, node: NodeAuthorizer::new(storage.clone()) },
         config,
         storage,

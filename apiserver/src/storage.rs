@@ -3,11 +3,7 @@
 //! The local replica is the cache. Reads are taken from its view, after a barrier where they have to be the latest;
 //! a write compares the revision it was made from, so it may start from what the replica has at hand.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use api::{status::Status, stored::StoredObject};
 use bytes::Bytes;
@@ -22,6 +18,7 @@ use store::{
     },
     mvccpb::KeyValue,
 };
+use tokio::time::Instant;
 
 use crate::{
     error::{Error, Result},

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use api::surroundings::Surroundings;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -65,6 +65,7 @@ pub struct EventWriter {
     notes: mpsc::Receiver<Note>,
     component: String,
     host: String,
+    surroundings: Surroundings,
     remembered: BTreeMap<Identity, Remembered>,
     buckets: BTreeMap<String, Bucket>,
 }
@@ -97,6 +98,7 @@ impl EventRecorder {
             notes,
             component: component.to_owned(),
             host: host.to_owned(),
+            surroundings: Surroundings::real(),
             remembered: BTreeMap::new(),
             buckets: BTreeMap::new(),
         };
@@ -112,6 +114,12 @@ impl EventRecorder {
 }
 
 impl EventWriter {
+    /// The same with another time of day.
+    #[must_use]
+    pub fn surrounded_by(self, surroundings: Surroundings) -> Self {
+        Self { surroundings, ..self }
+    }
+
     /// Writes through `client` until `shutdown`, or until all recorders are gone.
     pub async fn run(mut self, client: kube::Client, shutdown: CancellationToken) {
         loop {
@@ -138,7 +146,7 @@ impl EventWriter {
         if let Some(known) = self.remembered.get_mut(&identity) {
             known.count = known.count.saturating_add(1);
             known.last = now;
-            let patch = json!({"count": known.count, "lastTimestamp": Time(Timestamp::now())});
+            let patch = json!({"count": known.count, "lastTimestamp": Time(self.surroundings.now())});
             match events.patch(&known.name, &PatchParams::default(), &Patch::Merge(patch)).await {
                 Ok(_) => return,
                 // It expired, or its namespace went: begin anew.
@@ -155,7 +163,7 @@ impl EventWriter {
     }
 
     fn event(&self, note: Note, namespace: &str) -> Event {
-        let now = Timestamp::now();
+        let now = self.surroundings.now();
         let object = note.about.name.as_deref().unwrap_or_default();
         Event {
             metadata: ObjectMeta {

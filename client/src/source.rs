@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::stored::StoredObject;
+use api::surroundings::Surroundings;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http_body_util::BodyExt;
@@ -133,18 +134,26 @@ pub trait Source: Send + Sync {
 #[derive(Clone)]
 pub struct HttpSource {
     client: kube::Client,
+    surroundings: Surroundings,
 }
 
 impl HttpSource {
     /// Asks through `client`, usually one over the balancer.
     pub fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self { client, surroundings: Surroundings::real() }
+    }
+
+    /// The same with other chances.
+    #[must_use]
+    pub fn surrounded_by(self, surroundings: Surroundings) -> Self {
+        Self { surroundings, ..self }
     }
 }
 
 impl Source for HttpSource {
     fn list_and_watch(&self, selection: Selection) -> BoxStream<'static, SourceEvent> {
-        let watcher = Watcher { client: self.client.clone(), selection, stage: Stage::List, back_off: BACK_OFF_FIRST };
+        let (client, surroundings) = (self.client.clone(), self.surroundings.clone());
+        let watcher = Watcher { client, surroundings, selection, stage: Stage::List, back_off: BACK_OFF_FIRST };
         stream::unfold(watcher, |mut watcher| async move {
             let event = watcher.next().await;
             Some((event, watcher))
@@ -176,6 +185,7 @@ enum Error {
 
 struct Watcher {
     client: kube::Client,
+    surroundings: Surroundings,
     selection: Selection,
     stage: Stage,
     back_off: Duration,
@@ -257,7 +267,7 @@ impl Watcher {
             Stage::List => {}
         }
         // Half to full, so that a thousand agents do not come back in step.
-        tokio::time::sleep(self.back_off.mul_f64(rand::random_range(0.5..1.0))).await;
+        tokio::time::sleep(self.back_off.mul_f64(0.5 + self.surroundings.share() / 2.0)).await;
         self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
     }
 

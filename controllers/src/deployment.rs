@@ -161,9 +161,10 @@ fn asked(replica_set: &ReplicaSet) -> i32 {
     replica_set.spec.replicas.unwrap_or(1)
 }
 
-/// How many of its pods are available.
+/// How many of its pods are available and stay. Its status may tell of a time when it had more than it asks for now.
 fn available(replica_set: &ReplicaSet) -> i32 {
-    replica_set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default()
+    let told = replica_set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
+    told.min(asked(replica_set))
 }
 
 /// How many pods it has.

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::surroundings::{Planted, Surroundings};
 use client::work_queue::BackOff;
 use client::{EventRecorder, Key, Resource, Source, WorkQueue};
 use jiff::Timestamp;
@@ -54,6 +55,8 @@ pub struct Config {
     pub host: String,
     /// What an operator may choose.
     pub settings: Settings,
+    /// The time of day and chance.
+    pub surroundings: Surroundings,
 }
 
 /// What an operator may choose.
@@ -154,6 +157,7 @@ pub struct Context<'a> {
 struct Acting {
     caches: Caches,
     settings: Settings,
+    surroundings: Surroundings,
     client: kube::Client,
     watching_since: Mutex<Instant>,
 }
@@ -185,17 +189,22 @@ pub async fn run(config: Config, shutdown: CancellationToken) {
 
 /// Acts under `term`; returns only when a worker broke.
 async fn act(config: &Config, caches: &Caches, term: u64) {
-    catch_up(caches).await;
+    if !config.surroundings.has(Planted::ActByOldCaches) {
+        catch_up(caches).await;
+    }
     tracing::info!(term, "controllers begin to act");
     let client = (config.client_for)(term);
     let watching_since = Mutex::new(Instant::now());
     let settings = config.settings.clone();
-    let acting = Arc::new(Acting { caches: caches.clone(), settings, client: client.clone(), watching_since });
+    let surroundings = config.surroundings.clone();
+    let acting = Acting { caches: caches.clone(), settings, surroundings, client: client.clone(), watching_since };
+    let acting = Arc::new(acting);
     let mut tasks = JoinSet::new();
     tasks.spawn(watch_the_clock(acting.clone()));
     let mut queues = Vec::new();
     for controller in ALL {
         let (recorder, writer) = EventRecorder::new(controller.component, &config.host);
+        let writer = writer.surrounded_by(config.surroundings.clone());
         tasks.spawn(writer.run(client.clone(), CancellationToken::new()));
         let queue = WorkQueue::new(BackOff::default());
         let runner = worker::Runner::new(controller, acting.clone(), queue.clone(), recorder);

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::surroundings::Surroundings;
 use client::cache::{Change as CacheChange, Entry};
 use client::event_recorder::{Note, Severity};
 use client::{Cache, EventRecorder, Key, Resource, Selection, Source};
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, PodSpec};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -46,6 +46,8 @@ pub struct Config {
     pub leadership: watch::Receiver<Option<u64>>,
     /// The name of this master, as the source of Events.
     pub host: String,
+    /// The time of day and chance.
+    pub surroundings: Surroundings,
 }
 
 type Pods = Cache<Option<Arc<PodFacts>>>;
@@ -56,6 +58,7 @@ struct Shared {
     state: Mutex<State>,
     /// The queue may have something.
     wake: Notify,
+    surroundings: Surroundings,
 }
 
 #[derive(Default)]
@@ -66,7 +69,8 @@ struct State {
 
 /// Schedules pods until `shutdown`.
 pub async fn run(config: Config, shutdown: CancellationToken) {
-    let shared = Arc::new(Shared { state: Mutex::default(), wake: Notify::new() });
+    let shared =
+        Arc::new(Shared { state: Mutex::default(), wake: Notify::new(), surroundings: config.surroundings.clone() });
     let pods: Pods = Cache::new(Selection::all(PODS), |object| facts::pod(object).map(Arc::new));
     let nodes: Nodes = Cache::new(Selection::all(NODES), |object| facts::node(object).map(Arc::new));
     let (of_pods, of_nodes) = (shared.clone(), shared.clone());
@@ -112,6 +116,7 @@ async fn act(config: &Config, shared: &Arc<Shared>, (pods, nodes): (&Pods, &Node
     tracing::info!(term, "the scheduler begins to act");
     let client = (config.client_for)(term);
     let (recorder, writer) = EventRecorder::new("default-scheduler", &config.host);
+    let writer = writer.surrounded_by(config.surroundings.clone());
     let mut helpers = JoinSet::new();
     helpers.spawn(writer.run(client.clone(), CancellationToken::new()));
     {
@@ -170,7 +175,7 @@ fn next(shared: &Shared, pods: &Pods) -> Option<Outcome> {
         let spec = pod.spec.as_ref().unwrap_or(&empty);
         let candidate = Candidate { uid: &queued.uid, placed: placed(&entry, facts), spec };
         let about = reference(&entry);
-        match schedule(&candidate, &state.snapshot, rand::random()) {
+        match schedule(&candidate, &state.snapshot, shared.surroundings.random()) {
             Ok(decision) => {
                 let Candidate { placed, .. } = candidate;
                 state.snapshot.assume(&queued.uid, &decision.node, placed);
@@ -189,7 +194,7 @@ async fn settle(client: &kube::Client, recorder: &EventRecorder, shared: &Shared
         Outcome::Bind(job) => bind(client, recorder, shared, job).await,
         Outcome::Explain { queued, about, pod, why } => {
             let message = why.to_string();
-            let written = writes::explain(client, &queued.key, &pod, &message, Timestamp::now()).await;
+            let written = writes::explain(client, &queued.key, &pod, &message, shared.surroundings.now()).await;
             if let Err(error) = written {
                 tracing::debug!(key = %queued.key, %error, "the condition of a waiting pod was not written");
             }

@@ -30,7 +30,7 @@ pub(super) fn mutate(change: &Change<'_>, object: &mut Object) {
     }
     match (change.operation, change.subresource) {
         (Operation::Create, "") => note_requestor(change, object),
-        (Operation::Update, "approval" | "status") => note_times(change.old, object),
+        (Operation::Update, "approval" | "status") => note_times(change.old, object, change.config.surroundings.now()),
         _ => {}
     }
 }
@@ -54,9 +54,9 @@ fn note_requestor(change: &Change<'_>, object: &mut Object) {
 }
 
 /// A condition that says nothing else was updated now, and has been what it is since it became so.
-fn note_times(old: Option<&Object>, object: &mut Object) {
+fn note_times(old: Option<&Object>, object: &mut Object, now: Timestamp) {
     const CONDITIONS: &str = "status.conditions";
-    let now = api::time::format(Timestamp::now());
+    let now = api::time::format(now);
     let before = old.map_or(&[][..], |old| old.body.items_at(CONDITIONS));
     for condition in object.body.at_mut(CONDITIONS).and_then(Node::as_list_mut).into_iter().flatten() {
         if condition.str_at("lastUpdateTime").is_empty() {

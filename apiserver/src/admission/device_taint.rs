@@ -1,14 +1,13 @@
 //! Device taints: one that does not say since when it is there, is there from now on.
 
 use api::{Node, Object, Struct};
-use jiff::Timestamp;
 
 use super::Change;
 
 const GROUP: &str = "resource.k8s.io";
 
 pub(super) fn admit(change: &Change<'_>, object: &mut Object) {
-    let now = || api::time::format(Timestamp::now());
+    let now = || api::time::format(change.config.surroundings.now());
     if change.is(GROUP, "devicetaintrules") {
         of_rule(object, &now());
     } else if change.is(GROUP, "resourceslices") {

@@ -59,7 +59,7 @@ pub(crate) async fn charge(change: &Change<'_>, turns: &Turns, object: &Object) 
             let why = format!("exceeded quota: {name}, requested: {requested}, used: {used}, limited: {limited}");
             return Err(refuse(change, object, &why));
         }
-        if let Some(value) = quota.with(&used) {
+        if let Some(value) = quota.with(&used, change.config.surroundings.now()) {
             sums.push(Also { key: quota.key, revision: quota.revision, value });
         }
     }

@@ -28,7 +28,7 @@ pub(super) async fn admit(change: &Change<'_>, pod: &mut Object) -> Result<()> {
         .or_else(|| account["automountServiceAccountToken"].as_bool())
         .unwrap_or(true);
     if wanted {
-        mount(pod, &format!("kube-api-access-{}", crate::random::suffix()));
+        mount(pod, &format!("kube-api-access-{}", crate::random::suffix(&change.config.surroundings)));
     }
     if pod.body.items_at("spec.imagePullSecrets").is_empty() {
         for secret in account["imagePullSecrets"].as_array().into_iter().flatten() {

@@ -5,7 +5,6 @@ use api::{
     status::Status,
     validation::{Errors, Path, Value},
 };
-use rand::RngExt;
 
 use super::{Change, Operation};
 use crate::{cidr::Cidr, claims, error::Result};
@@ -93,8 +92,7 @@ fn free_address(change: &Change<'_>, range: &Cidr) -> Result<String> {
     if last <= 2 {
         return Err(Status::internal(format!("service address range {range} is too small")).into());
     }
-    let mut random = rand::rng();
-    let picked = (0..PICKS).find_map(|_| free(random.random_range(2..last)));
+    let picked = (0..PICKS).find_map(|_| free(change.config.surroundings.pick(2..last)));
     picked
         .or_else(|| (2..last).take(1 << 20).find_map(free))
         .ok_or_else(|| Status::internal(format!("failed to allocate a serviceIP: range {range} is full")).into())
@@ -166,9 +164,10 @@ fn ports(change: &Change<'_>, service: &mut Object, internal: bool) -> Result<()
 
 fn free_port(change: &Change<'_>, taken: impl Fn(&i64) -> bool) -> Option<i64> {
     let range = change.config.node_ports.clone();
-    let mut random = rand::rng();
-    let picks = (0..PICKS).map(|_| i64::from(random.random_range(range.clone())));
-    let picked = picks.into_iter().find(|port| !taken(port));
+    let width = u64::from(range.end().saturating_sub(*range.start())) + 1;
+    let pick =
+        || i64::from(*range.start()) + i64::try_from(change.config.surroundings.random() % width).unwrap_or_default();
+    let picked = (0..PICKS).map(|_| pick()).find(|port| !taken(port));
     picked.or_else(|| range.clone().map(i64::from).find(|port| !taken(port)))
 }
 

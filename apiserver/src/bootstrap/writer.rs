@@ -55,7 +55,7 @@ impl Writer {
         match status {
             Some(status) if written && !present.is_some_and(|present| covers(&present["status"], &status)) => {
                 let path = format!("{object}/status");
-                let patch = json!({ "status": with_times(status) });
+                let patch = json!({ "status": with_times(status, self.server.config.surroundings.now()) });
                 accepted(&path, self.send(Method::PATCH, &path, MERGE_PATCH, &patch).await)
             }
             _ => written,
@@ -130,8 +130,8 @@ fn accepted(object: &str, sent: (StatusCode, String)) -> bool {
 }
 
 /// A status whose conditions are as they are from now on.
-fn with_times(mut status: Value) -> Value {
-    let now = api::time::format(jiff::Timestamp::now());
+fn with_times(mut status: Value, now: jiff::Timestamp) -> Value {
+    let now = api::time::format(now);
     for condition in status["conditions"].as_array_mut().into_iter().flatten() {
         condition["lastTransitionTime"] = now.as_str().into();
     }

@@ -86,7 +86,7 @@ async fn pass(server: &Server, writer: &Writer, ahead: &mut Ahead) -> bool {
         let Some(definition) = definitions.get(&name).cloned() else { continue };
         let others = definitions.values().map(Arc::as_ref);
         let built_in = KINDS.iter().copied().filter(|kind| kind.group != KIND.group);
-        let settled = settle(&definition, others, built_in, &api::time::format(Timestamp::now()));
+        let settled = settle(&definition, others, built_in, &api::time::format(server.config.surroundings.now()));
         if settled.at("status") != definition.at("status") {
             // The write comes back as a change, and so does whatever was in its way.
             match write_status(writer, &settled).await {
@@ -151,7 +151,7 @@ async fn clean_up(server: &Server, writer: &Writer, definition: &Object) -> bool
             Ok(_) | Err(_) => return false,
         }
         let begun = definition.str_at("metadata.deletionTimestamp").parse::<Timestamp>();
-        if begun.is_ok_and(|begun| Timestamp::now().duration_since(begun) < SETTLED) {
+        if begun.is_ok_and(|begun| server.config.surroundings.now().duration_since(begun) < SETTLED) {
             return false;
         }
     }

@@ -110,7 +110,10 @@ async fn books(server: &Server, fence: Fence, namespace: &str) -> Result<bool> {
     let view = storage.view();
     let mut done = true;
     for quota in all(storage, &view, namespace)? {
-        let Some(value) = quota.with(&count(storage, &view, namespace, &quota)?) else { continue };
+        let Some(value) = quota.with(&count(storage, &view, namespace, &quota)?, server.config.surroundings.now())
+        else {
+            continue;
+        };
         let commit = Commit {
             key: &quota.key,
             expected: Expected::Revision(quota.revision),

@@ -36,14 +36,14 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
             return Err(refuse(&why).into());
         }
         let mut pod = live.object.clone();
-        bind(&mut pod, &binding);
+        bind(&mut pod, &binding, call.surroundings().now());
         Ok(Draft { object: pod, owned: false, revision: None })
     };
     write(call, &call.info.name, Presence::Present, &options, &draft).await?;
     Ok(status_response(&Status::created()))
 }
 
-fn bind(pod: &mut Object, binding: &Object) {
+fn bind(pod: &mut Object, binding: &Object, now: Timestamp) {
     pod.set("spec.nodeName", binding.str_at("target.name"));
     for (key, value) in binding.annotations().into_iter().flat_map(api::Map::iter) {
         pod.set_annotation(key, value.as_str().unwrap_or_default());
@@ -53,7 +53,7 @@ fn bind(pod: &mut Object, binding: &Object) {
     if let Some(mut condition) = pod.body.struct_at("status").new_item("conditions") {
         condition.set("type", "PodScheduled");
         condition.set("status", "True");
-        condition.set("lastTransitionTime", api::time::format(Timestamp::now()));
+        condition.set("lastTransitionTime", api::time::format(now));
         pod.body.list_at("status.conditions").push(Node::Struct(condition));
     }
 }
@@ -67,8 +67,8 @@ mod tests {
         let mut pod = Object::of("v1", "Pod").unwrap();
         let mut binding = Object::of("v1", "Binding").unwrap();
         binding.set("target.name", "one");
-        bind(&mut pod, &binding);
-        bind(&mut pod, &binding);
+        bind(&mut pod, &binding, Timestamp::UNIX_EPOCH);
+        bind(&mut pod, &binding, Timestamp::UNIX_EPOCH);
         assert_eq!(pod.str_at("spec.nodeName"), "one");
         let conditions = pod.body.items_at("status.conditions");
         assert_eq!((conditions.len(), conditions[0].str_at("status")), (1, "True"));

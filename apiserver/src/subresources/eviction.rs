@@ -30,7 +30,8 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
         None => DeleteOptions::default(),
     };
     options.dry_run |= write.dry_run;
-    options.note = Some(note);
+    let now = call.surroundings().now();
+    options.note = Some((note, now));
     let pod = call.load(&call.info.name, true).await?.ok_or_else(|| call.not_found())?.object;
     if budget::protects(&pod) {
         budget::spend(call, &pod, options.dry_run).await?;
@@ -42,12 +43,12 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
 }
 
 /// Says on the pod that it did not end by itself: whoever counts failures leaves this one out.
-fn note(pod: &mut Object) {
+fn note(pod: &mut Object, now: Timestamp) {
     let status = pod.body.struct_at("status");
     let Some(mut condition) = status.new_item("conditions") else { return };
     condition.set("type", "DisruptionTarget");
     condition.set("status", "True");
-    condition.set("lastTransitionTime", api::time::format(Timestamp::now()));
+    condition.set("lastTransitionTime", api::time::format(now));
     condition.set("reason", "EvictionByEvictionAPI");
     condition.set("message", "Eviction API: evicting");
     let conditions = status.list_at("conditions");

@@ -18,7 +18,6 @@ use crate::{
     dialer::Connection,
     error::{Error, Result},
     pipeline::Call,
-    random,
 };
 
 mod target;
@@ -37,7 +36,7 @@ pub(super) async fn serve(call: &Call, body: Body) -> Result<Response> {
     match call.resource.kind.plural {
         "nodes" => node(call, path, body).await,
         "services" => {
-            let target = target::service(call, random::number()).await?;
+            let target = target::service(call, call.surroundings().random()).await?;
             to(call, &target, path, body).await
         }
         _ => {

@@ -42,14 +42,14 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
         audiences.push(keys.issuer().to_owned());
     }
     let (pod, secret, node) = bound(call, &request, account.name()).await?;
-    let now = Timestamp::now();
+    let now = call.surroundings().now();
     let expires = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
     let claims = Claims {
         aud: audiences.clone(),
         exp: expires.as_second(),
         iat: now.as_second(),
         iss: keys.issuer().to_owned(),
-        jti: random::uuid(),
+        jti: random::uuid(call.surroundings()),
         kubernetes: Private {
             namespace: account.namespace().to_owned(),
             node,

@@ -30,7 +30,7 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
     let generated = name.is_empty() && !base.is_empty();
     let mut tries = 0;
     loop {
-        let name = if generated { format!("{base}{}", random::suffix()) } else { name.clone() };
+        let name = if generated { format!("{base}{}", random::suffix(call.surroundings())) } else { name.clone() };
         let draft = |_: Option<&Live>| {
             let mut object = object.clone();
             if generated {

@@ -132,27 +132,27 @@ fn mark(call: &Call, object: &mut Object, options: &DeleteOptions) {
     if object.is_deleting() {
         // A deletion that has begun can only be hurried, and only by who names a time.
         if options.grace_period_seconds.is_some() {
-            hurry(object, grace);
+            hurry(object, grace, call.surroundings().now());
         }
         return;
     }
-    set_end(object, Timestamp::now(), grace);
+    set_end(object, call.surroundings().now(), grace);
     if object.generation() > 0 {
         object.set("metadata.generation", object.generation() + 1);
     }
     (kind.on_delete)(object);
-    if let Some(note) = options.note {
-        note(object);
+    if let Some((note, now)) = options.note {
+        note(object, now);
     }
 }
 
 /// Shortens the time an object has to end, which began when it was first deleted.
-fn hurry(object: &mut Object, grace: i64) {
+fn hurry(object: &mut Object, grace: i64, now: Timestamp) {
     let before = object.body.i64_at("metadata.deletionGracePeriodSeconds").unwrap_or_default();
     let end: Option<Timestamp> = object.str_at("metadata.deletionTimestamp").parse().ok();
     let began = end.and_then(|end| end.checked_sub(SignedDuration::from_secs(before)).ok());
     if grace < before {
-        set_end(object, began.unwrap_or_else(Timestamp::now), grace);
+        set_end(object, began.unwrap_or(now), grace);
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::status::Status;
+use api::{status::Status, surroundings::Planted};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, StatusCode, header};
-use rand::RngExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::{
@@ -50,7 +49,8 @@ pub(super) async fn watch(call: &Call) -> Result<Response> {
     };
     let hub = call.server.hub(&call.resource);
     let seconds = options.timeout_seconds.filter(|seconds| *seconds > 0);
-    let seconds = seconds.unwrap_or_else(|| rand::rng().random_range(LIFETIME));
+    let seconds =
+        seconds.unwrap_or_else(|| LIFETIME.start + call.surroundings().random() % (LIFETIME.end - LIFETIME.start));
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut bookmarks = interval_at(Instant::now() + BOOKMARKS, BOOKMARKS);
     bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -61,7 +61,7 @@ pub(super) async fn watch(call: &Call) -> Result<Response> {
         selection,
         encoding: call.encoding,
         show,
-        cursor: hub.cursor(start),
+        cursor: hub.cursor(start + i64::from(!initial && call.surroundings().has(Planted::ResumeTooLate))),
         stage: if initial { Stage::Initial { start, next: String::new() } } else { Stage::Live },
         // Who takes no bookmarks gets none at the end of what is there already either.
         streamed: streamed && options.bookmarks,
@@ -197,7 +197,9 @@ impl Watcher {
     }
 
     fn bookmark(&self) -> Bytes {
-        frame::bookmark(&self.resource, self.cursor.reached(), false, self.encoding)
+        let ahead = self.server.config.surroundings.has(Planted::BookmarkAhead);
+        let reached = if ahead { self.server.storage.view().revision() + 1 } else { self.cursor.reached() };
+        frame::bookmark(&self.resource, reached, false, self.encoding)
     }
 
     fn frames(&mut self, batch: &Batch) -> Result<Bytes> {

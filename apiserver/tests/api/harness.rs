@@ -2,6 +2,7 @@
 
 use std::{io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use api::surroundings::Surroundings;
 use apiserver::{ApiServer, Config, Connection, Fence, MASTERS, NodeDialer, UserInfo};
 use async_trait::async_trait;
 use axum::body::Body;
@@ -132,6 +133,7 @@ impl Fixture {
             master_key: [42; 32],
             cluster_ca: "the authority".into(),
             unreachable_toleration_seconds: Config::UNREACHABLE_TOLERATION_SECONDS,
+            surroundings: Surroundings::real(),
             dialer: Arc::new(Echo),
         };
         let server = apiserver::router(store.clone(), config).unwrap();

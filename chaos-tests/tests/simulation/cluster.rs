@@ -20,7 +20,7 @@ use crate::{
 
 const CLUSTER: u64 = 0xC1;
 /// Small, so that a minute fills segments, writes snapshots and purges the log.
-const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     checkpoint_bytes: 16 << 10,
     log_bytes_max: 96 << 10,
     log_bytes_keep: 16 << 10,
@@ -45,6 +45,28 @@ pub(crate) enum Crash {
     Power,
 }
 
+/// One life of a member, as what runs beside its store sees it.
+pub(crate) struct Process {
+    pub(crate) member: Place,
+    pub(crate) store: Store,
+    /// Holds the process up.
+    pub(crate) hold: Hold,
+    /// Told to end: in order, after leadership was handed over, or because the process is dead.
+    pub(crate) end: CancellationToken,
+}
+
+/// What is started beside every store.
+pub(crate) type Tenant = Arc<dyn Fn(&Net, Process) + Send + Sync>;
+
+/// What a cluster is made with.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) members: u64,
+    pub(crate) limits: Limits,
+    pub(crate) planted: Option<Planted>,
+    pub(crate) tenant: Option<Tenant>,
+}
+
 struct Machine {
     disk: Platter,
     /// It belongs to the cluster no more, and is not started again.
@@ -58,6 +80,8 @@ struct Running {
     generation: u64,
     store: Store,
     alive: CancellationToken,
+    /// For what runs beside the store.
+    end: CancellationToken,
     hold: Hold,
 }
 
@@ -76,11 +100,11 @@ struct State {
 pub(crate) struct Cluster {
     pub(crate) net: Net,
     chance: Chance,
-    planted: Option<Planted>,
+    settings: Settings,
     state: Arc<Mutex<State>>,
 }
 
-fn config(member: Place, start: Start) -> Config {
+fn config(member: Place, limits: Limits, start: Start) -> Config {
     let nowhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
         dir: format!("/member-{member}").into(),
@@ -94,7 +118,7 @@ fn config(member: Place, start: Start) -> Config {
         tls: Tls { ca_pem: String::new(), cert_pem: String::new(), key_pem: String::new() },
         start,
         timing: Timing::default(),
-        limits: LIMITS,
+        limits,
     }
 }
 
@@ -108,8 +132,9 @@ fn client_url(member: Place) -> String {
 
 impl Cluster {
     /// Members 1 to `members`, all voters.
-    pub(crate) async fn create(chance: &Chance, members: u64, planted: Option<Planted>) -> Self {
-        let cluster = Self { net: Net::new(chance.fork()), chance: chance.fork(), planted, state: Arc::default() };
+    pub(crate) async fn create(chance: &Chance, settings: Settings) -> Self {
+        let members = settings.members;
+        let cluster = Self { net: Net::new(chance.fork()), chance: chance.fork(), settings, state: Arc::default() };
         cluster.start(1, Start::Init).await.expect("the first member starts");
         for member in 2..=members {
             let first = cluster.member(1).expect("the first member runs");
@@ -165,11 +190,15 @@ impl Cluster {
             random: Arc::new(move || chance.bits()),
             threads: Threads::None,
             hold: Some(hold.clone()),
-            planted: self.planted,
+            planted: self.settings.planted,
         };
-        let store = Store::start_in(config(member, start), world).await?;
+        let store = Store::start_in(config(member, self.settings.limits, start), world).await?;
         let generation = self.chance.bits();
-        let running = Running { generation, store: store.clone(), alive: alive.clone(), hold };
+        let end = alive.child_token();
+        if let Some(tenant) = &self.settings.tenant {
+            tenant(&self.net, Process { member, store: store.clone(), hold: hold.clone(), end: end.clone() });
+        }
+        let running = Running { generation, store: store.clone(), alive: alive.clone(), end, hold };
         self.state.lock().machines.get_mut(&member).expect("the machine is there").running = Some(running);
         let cluster = self.clone();
         tokio::spawn(async move {
@@ -256,6 +285,8 @@ impl Cluster {
     pub(crate) async fn stop(&self, member: Place) {
         let running = self.state.lock().machines.get_mut(&member).and_then(|machine| machine.running.take());
         let Some(running) = running else { return };
+        running.store.resign().await;
+        running.end.cancel();
         running.store.shutdown().await;
         self.net.forget(member);
         bury(running);

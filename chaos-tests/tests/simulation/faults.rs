@@ -121,7 +121,7 @@ pub(crate) async fn torment(cluster: Cluster, schedule: Schedule, during: Durati
 }
 
 /// Ends every fault.
-async fn heal(cluster: &Cluster) {
+pub(crate) async fn heal(cluster: &Cluster) {
     cluster.net.heal();
     cluster.wake_all();
     for member in cluster.places() {
@@ -130,7 +130,7 @@ async fn heal(cluster: &Cluster) {
     }
 }
 
-async fn inject(cluster: &Cluster, chance: &Chance, fault: Fault) {
+pub(crate) async fn inject(cluster: &Cluster, chance: &Chance, fault: Fault) {
     let places = cluster.places();
     let any = *chance.pick(&places);
     let leader = cluster.leader().unwrap_or(any);

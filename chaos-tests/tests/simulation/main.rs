@@ -1,7 +1,9 @@
-//! The store under faults, by seed: one process, simulated network and disk, time that jumps to the next event.
+//! The store under faults, and the whole control plane on top of it, by seed: one process, simulated network and disk, time that
+//! jumps to the next event.
 
 mod chance;
 mod cluster;
+mod control_plane;
 mod disk;
 mod evidence;
 mod faults;

@@ -28,6 +28,26 @@ use call::Caller;
 /// A member or a client on the network.
 pub(crate) type Place = u64;
 
+/// What a process is called by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Door {
+    /// The store's port for other members.
+    Peers,
+    /// The store's port for clients.
+    Clients,
+    /// The API server's.
+    Api,
+}
+
+impl From<Audience> for Door {
+    fn from(audience: Audience) -> Self {
+        match audience {
+            Audience::Peers => Self::Peers,
+            Audience::Clients => Self::Clients,
+        }
+    }
+}
+
 /// A connection attempt that gets no answer ends after this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection that carries nothing for this long is given up.
@@ -55,7 +75,7 @@ impl Traversed {
 
 #[derive(Default)]
 struct State {
-    ports: BTreeMap<(Place, Audience), Port>,
+    ports: BTreeMap<(Place, Door), Port>,
     cut: BTreeMap<(Place, Place), Instant>,
     slow: BTreeMap<(Place, Place), Duration>,
     connections: BTreeMap<(Place, Place, Traffic), CancellationToken>,
@@ -94,7 +114,20 @@ impl Net {
     /// What a client calls a member by.
     pub(crate) fn client(&self, client: Place, member: Place) -> PeerChannel {
         let subject = Subject::Client(format!("client-{client}"));
-        BoxCloneSyncService::new(Caller::new(self.clone(), client, member, Traffic::Bulk, subject))
+        BoxCloneSyncService::new(Caller::new(self.clone(), (client, member), Traffic::Bulk, Door::Clients, subject))
+    }
+
+    /// What a client calls a member's API server by. The requests say themselves who makes them.
+    pub(crate) fn api(&self, client: Place, member: Place) -> PeerChannel {
+        let subject = Subject::Client(format!("client-{client}"));
+        BoxCloneSyncService::new(Caller::new(self.clone(), (client, member), Traffic::Bulk, Door::Api, subject))
+    }
+
+    /// A member's API server answers from now on, and takes nothing new after `shutdown`.
+    pub(crate) fn open_api(&self, member: Place, routes: Routes, shutdown: CancellationToken) {
+        // A process that dies says nothing: its connections break because nobody is there.
+        let port = Port { routes, last_call: shutdown, open: CancellationToken::new(), closed: None };
+        self.state.lock().ports.insert((member, Door::Api), port);
     }
 
     /// Nothing gets from one to the other any more.
@@ -186,7 +219,7 @@ impl Net {
             for key @ (from, to, _) in keys {
                 broken.extend(state.connections.remove(&key));
                 state.traversed.connections_broken += 1;
-                let port = state.ports.get(&(to, Audience::Peers));
+                let port = state.ports.get(&(to, Door::Peers));
                 told.extend(port.and_then(|port| port.closed.clone()).map(|closed| (closed, from)));
             }
         }
@@ -224,8 +257,8 @@ impl Net {
         self.chance.millis(0..2) + jitter
     }
 
-    fn port(&self, place: Place, audience: Audience) -> Option<Port> {
-        self.state.lock().ports.get(&(place, audience)).filter(|port| !port.last_call.is_cancelled()).cloned()
+    fn port(&self, place: Place, door: Door) -> Option<Port> {
+        self.state.lock().ports.get(&(place, door)).filter(|port| !port.last_call.is_cancelled()).cloned()
     }
 
     /// The connection, made when there is none.
@@ -234,7 +267,7 @@ impl Net {
         from: Place,
         to: Place,
         traffic: Traffic,
-        audience: Audience,
+        door: Door,
     ) -> Result<CancellationToken, Status> {
         if let Some(connection) = self.state.lock().connections.get(&(from, to, traffic)) {
             return Ok(connection.clone());
@@ -245,7 +278,7 @@ impl Net {
             tokio::time::sleep(self.delay(from, to) + self.delay(to, from)).await;
         };
         let shaken = tokio::time::timeout(CONNECT_TIMEOUT, handshake).await;
-        if shaken.is_err() || self.port(to, audience).is_none() {
+        if shaken.is_err() || self.port(to, door).is_none() {
             self.state.lock().traversed.connections_refused += 1;
             return Err(Status::unavailable("nobody answers there"));
         }
@@ -261,14 +294,20 @@ struct OfMember {
 impl Network for OfMember {
     fn channel(&self, member: u64, _url: &str, traffic: Traffic) -> Result<PeerChannel, BoxError> {
         let subject = Subject::Member(self.member);
-        Ok(BoxCloneSyncService::new(Caller::new(self.net.clone(), self.member, member, traffic, subject)))
+        Ok(BoxCloneSyncService::new(Caller::new(
+            self.net.clone(),
+            (self.member, member),
+            traffic,
+            Door::Peers,
+            subject,
+        )))
     }
 
     fn serve(&self, serving: Serving) -> Result<BoxFuture<'static, ()>, StartError> {
         let Serving { audience, routes, last_call, shutdown, closed } = serving;
         let open = shutdown.clone();
         let port = Port { routes, last_call, open, closed };
-        self.net.state.lock().ports.insert((self.member, audience), port);
+        self.net.state.lock().ports.insert((self.member, audience.into()), port);
         Ok(Box::pin(shutdown.cancelled_owned()))
     }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chance::Chance,
-    cluster::Cluster,
+    cluster::{Cluster, LIMITS, Settings},
     disk::Wear,
     faults::{self, Injected, Schedule},
     history::{History, Told},
@@ -66,17 +66,17 @@ pub(crate) fn run(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
     seeded.build().expect("a runtime").block_on(simulate(seed, schedule, planted))
 }
 
-type Leaders = Arc<Mutex<BTreeMap<u64, Vec<u64>>>>;
+pub(crate) type Leaders = Arc<Mutex<BTreeMap<u64, Vec<u64>>>>;
 
 async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Result<Report, String> {
     let chance = Chance::new(seed);
     let started = Instant::now();
     let members = if chance.one_in(4) { 5 } else { 3 };
-    let cluster = Cluster::create(&chance, members, planted).await;
+    let cluster = Cluster::create(&chance, Settings { members, limits: LIMITS, planted, tenant: None }).await;
     let (history, truth, leaders) = (History::default(), Truth::default(), Leaders::default());
     let stop = CancellationToken::new();
     let mut observers = JoinSet::new();
-    observers.spawn(observe(cluster.clone(), truth.clone(), leaders.clone(), stop.clone()));
+    observers.spawn(observe(cluster.clone(), ("k", "l"), truth.clone(), leaders.clone(), stop.clone()));
     let logs: Vec<Log> = (0..WATCHERS).map(|_| Log::default()).collect();
     for (at, log) in (FIRST_WATCHER..).zip(&logs) {
         observers.spawn(watcher::watch(cluster.clone(), chance.fork(), at, log.clone(), stop.clone()));
@@ -113,13 +113,19 @@ async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
 }
 
 /// Listens to every member that starts, and notes who leads.
-async fn observe(cluster: Cluster, truth: Truth, leaders: Leaders, stop: CancellationToken) {
+pub(crate) async fn observe(
+    cluster: Cluster,
+    keys: (&'static str, &'static str),
+    truth: Truth,
+    leaders: Leaders,
+    stop: CancellationToken,
+) {
     let mut heard: BTreeMap<u64, u64> = BTreeMap::new();
     while !stop.is_cancelled() {
         for place in cluster.places() {
             let Some((generation, store)) = cluster.generation(place) else { continue };
             if heard.insert(place, generation) != Some(generation) {
-                truth.listen(&store, place);
+                truth.listen(&store, place, keys);
             }
             let leadership = *store.leadership().borrow();
             if leadership.acting {
@@ -157,7 +163,7 @@ async fn settle(cluster: &Cluster, truth: &Truth, logs: &[Log]) -> Result<(), St
     }
 }
 
-async fn hashes(cluster: &Cluster) -> Result<BTreeMap<u64, (i64, u32)>, String> {
+pub(crate) async fn hashes(cluster: &Cluster) -> Result<BTreeMap<u64, (i64, u32)>, String> {
     let mut hashes = BTreeMap::new();
     for place in cluster.places() {
         let mut client = MaintenanceClient::new(cluster.net.client(FIRST_CLIENT, place));

@@ -12,8 +12,7 @@ use store::world::Planted;
 
 use crate::{
     evidence::Totals,
-    faults::Schedule,
-    run::{Report, run, schedule_of},
+    run::{run, schedule_of},
 };
 
 /// Seeds of a test run.
@@ -31,20 +30,49 @@ fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Which seeds are to be run.
+pub(crate) struct Choice {
+    first: u64,
+    count: u64,
+    deadline: Option<Instant>,
+}
+
+impl Choice {
+    pub(crate) fn of_the_environment(usual: u64) -> Self {
+        let deadline = setting("KONTIKI_HOURS").map(|hours| Instant::now() + Duration::from_secs(hours * 3600));
+        let (first, count) = match (setting("KONTIKI_SEED"), setting("KONTIKI_SEEDS"), deadline) {
+            (Some(seed), count, _) => (seed, count.unwrap_or(1)),
+            (None, _, Some(_)) => (rand::random::<u32>().into(), u64::MAX / 2),
+            (None, count, None) => (1, count.unwrap_or(usual)),
+        };
+        Self { first, count, deadline }
+    }
+
+    pub(crate) fn seeds(&self) -> impl Iterator<Item = u64> + Send + use<> {
+        let deadline = self.deadline;
+        let seeds = self.first..self.first + self.count;
+        seeds.take_while(move |_| deadline.is_none_or(|deadline| Instant::now() < deadline))
+    }
+
+    pub(crate) fn is_at_least(&self, count: u64) -> bool {
+        self.count >= count
+    }
+}
+
 /// Runs seeds on all cores until there are no more, or one fails.
-fn run_all(
+pub(crate) fn run_all<R: Send>(
     seeds: impl Iterator<Item = u64> + Send,
-    run: impl Fn(u64) -> Result<Report, String> + Sync,
-) -> (Totals, Option<(u64, String)>) {
+    run: impl Fn(u64) -> Result<R, String> + Sync,
+) -> (Vec<R>, Option<(u64, String)>) {
     let seeds = Mutex::new(seeds);
-    let (totals, failure) = (Mutex::new(Totals::default()), Mutex::new(None));
+    let (reports, failure) = (Mutex::new(Vec::new()), Mutex::new(None));
     thread::scope(|scope| {
         for _ in 0..threads() {
             scope.spawn(|| {
                 while failure.lock().is_none() {
                     let Some(seed) = seeds.lock().next() else { return };
                     match run(seed) {
-                        Ok(report) => totals.lock().add(&report),
+                        Ok(report) => reports.lock().push(report),
                         Err(what) => {
                             failure.lock().get_or_insert((seed, what));
                         }
@@ -53,12 +81,11 @@ fn run_all(
             });
         }
     });
-    (totals.into_inner(), failure.into_inner())
+    (reports.into_inner(), failure.into_inner())
 }
 
 /// Leaves faults out as long as the run still fails.
-fn shrink(seed: u64, planted: Option<Planted>) -> Schedule {
-    let mut schedule = schedule_of(seed);
+pub(crate) fn shrink<S: Clone>(mut schedule: Vec<S>, fails: impl Fn(Vec<S>) -> bool) -> Vec<S> {
     let (mut runs, mut part) = (0, schedule.len().div_ceil(2));
     while part > 0 {
         let mut at = 0;
@@ -66,7 +93,7 @@ fn shrink(seed: u64, planted: Option<Planted>) -> Schedule {
             let mut smaller = schedule.clone();
             smaller.drain(at..(at + part).min(schedule.len()));
             runs += 1;
-            if run(seed, smaller.clone(), planted).is_err() {
+            if fails(smaller.clone()) {
                 schedule = smaller;
             } else {
                 at += part;
@@ -79,24 +106,21 @@ fn shrink(seed: u64, planted: Option<Planted>) -> Schedule {
 
 #[test]
 fn the_store_keeps_its_promises_under_every_seed() {
-    let deadline = setting("KONTIKI_HOURS").map(|hours| Instant::now() + Duration::from_secs(hours * 3600));
-    let (first, count) = match (setting("KONTIKI_SEED"), setting("KONTIKI_SEEDS"), deadline) {
-        (Some(seed), count, _) => (seed, count.unwrap_or(1)),
-        (None, _, Some(_)) => (rand::random::<u32>().into(), u64::MAX / 2),
-        (None, count, None) => (1, count.unwrap_or(SEEDS)),
-    };
+    let choice = Choice::of_the_environment(SEEDS);
     let started = Instant::now();
-    let seeds = (first..first + count).take_while(|_| deadline.is_none_or(|deadline| Instant::now() < deadline));
-    let (totals, failure) = run_all(seeds, |seed| run(seed, schedule_of(seed), None));
+    let (reports, failure) = run_all(choice.seeds(), |seed| run(seed, schedule_of(seed), None));
     if let Some((seed, what)) = failure {
-        let schedule = shrink(seed, None);
+        eprintln!("seed {seed}: {what}\nlooking for fewer faults that are enough");
+        let schedule = shrink(schedule_of(seed), |schedule| run(seed, schedule, None).is_err());
         panic!(
-            "seed {seed}: {what}\nrepeat it with: KONTIKI_SEED={seed} cargo test --workspace --test simulation every_seed\n\
+            "seed {seed}: {what}\nrepeat it with: KONTIKI_SEED={seed} cargo test --workspace --test simulation store_keeps\n\
              these faults are enough: {schedule:#?}"
         );
     }
+    let mut totals = Totals::default();
+    reports.iter().for_each(|report| totals.add(report));
     eprintln!("{totals} in {:.0} s", started.elapsed().as_secs_f64());
-    if count >= SEEDS {
+    if choice.is_at_least(SEEDS) {
         totals.assert_everything_happened();
     }
 }

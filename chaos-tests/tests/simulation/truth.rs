@@ -11,6 +11,7 @@ use store::{
     Store, WatchItem, WatchRange,
     mvccpb::{Event, KeyValue, event::EventType},
 };
+use tokio::time::Instant;
 
 /// One key at one revision.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub(crate) struct Change {
 #[derive(Debug, Default)]
 struct State {
     revisions: BTreeMap<i64, Vec<Change>>,
+    /// When each was first heard of.
+    heard: BTreeMap<i64, Instant>,
     contradictions: Vec<String>,
 }
 
@@ -31,11 +34,11 @@ struct State {
 pub(crate) struct Truth(Arc<Mutex<State>>);
 
 impl Truth {
-    /// Listens to a member until it ends.
-    pub(crate) fn listen(&self, store: &Store, member: u64) {
+    /// Listens to what happens to the keys of a range in a member, until the member ends.
+    pub(crate) fn listen(&self, store: &Store, member: u64, (first, end): (&'static str, &'static str)) {
         let next = self.0.lock().revisions.last_key_value().map_or(1, |(last, _)| last + 1);
         let range =
-            WatchRange { key: "k".into(), range_end: "l".into(), start_revision: next, ..WatchRange::default() };
+            WatchRange { key: first.into(), range_end: end.into(), start_revision: next, ..WatchRange::default() };
         let mut watch = store.watch(range);
         let truth = self.clone();
         tokio::spawn(async move {
@@ -62,9 +65,15 @@ impl Truth {
                 Some(_) => {}
                 None => {
                     state.revisions.insert(revision, changes);
+                    state.heard.insert(revision, Instant::now());
                 }
             }
         }
+    }
+
+    /// The last revision that anybody was heard to tell of.
+    pub(crate) fn last(&self) -> i64 {
+        self.0.lock().revisions.last_key_value().map_or(1, |(last, _)| *last)
     }
 
     pub(crate) fn contradictions(&self) -> Vec<String> {
@@ -72,14 +81,17 @@ impl Truth {
     }
 
     pub(crate) fn story(&self) -> Story {
-        let revisions = self.0.lock().revisions.clone();
+        let (revisions, heard) = {
+            let state = self.0.lock();
+            (state.revisions.clone(), state.heard.clone())
+        };
         let mut keys: BTreeMap<Bytes, BTreeMap<i64, Change>> = BTreeMap::new();
         for (revision, changes) in &revisions {
             for change in changes {
                 keys.entry(change.kv.key.clone()).or_default().insert(*revision, change.clone());
             }
         }
-        Story { revisions, keys }
+        Story { revisions, heard, keys }
     }
 }
 
@@ -87,6 +99,8 @@ impl Truth {
 #[derive(Clone, Debug)]
 pub(crate) struct Story {
     pub(crate) revisions: BTreeMap<i64, Vec<Change>>,
+    /// When each was first heard of.
+    pub(crate) heard: BTreeMap<i64, Instant>,
     keys: BTreeMap<Bytes, BTreeMap<i64, Change>>,
 }
 

@@ -54,7 +54,7 @@ fn shrink_old(view: &View<'_>, spec: &DeploymentSpec, sets: &Sets<'_>, new: &Rep
         may_go -= useless;
     }
     let available: i32 = sets.all().map(available).sum();
-    let mut surplus = (available - min_available).max(0);
+    let mut surplus = (available - min_available).clamp(0, may_go);
     for size in &mut sizes {
         let goes = (*size).min(surplus);
         *size -= goes;
@@ -62,4 +62,41 @@ fn shrink_old(view: &View<'_>, spec: &DeploymentSpec, sets: &Sets<'_>, new: &Rep
     }
     let shrunk = sets.old.iter().zip(sizes).filter(|(old, size)| asked(old) != *size);
     shrunk.filter_map(|(old, size)| scale_to(view, spec, old, size)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::apps::v1::Deployment;
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::Action;
+
+    /// Seed 7 of the control plane's simulation: the old set was scaled from three to two, its status still told of three, and
+    /// both of the two went, so that two pods were left where three had to be.
+    #[test]
+    fn pods_that_are_on_their_way_out_are_not_counted() {
+        let set = |name: &str, asked: i32, available: i32| -> ReplicaSet {
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "namespace": "a", "uid": name, "resourceVersion": "7"},
+                "spec": {"replicas": asked, "selector": {}},
+                "status": {"replicas": available, "availableReplicas": available},
+            }))
+            .unwrap()
+        };
+        let deployment: Deployment = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "a", "uid": "web"},
+            "spec": {"replicas": 4, "selector": {}, "template": {}},
+        }))
+        .unwrap();
+        let (old, new) = (set("old", 2, 3), set("new", 3, 2));
+        let sets = Sets { new: Some(&new), old: vec![&old] };
+        let view = View { deployment: &deployment, replica_sets: &[], pods: &[], now: jiff::Timestamp::UNIX_EPOCH };
+        let acts = shrink_old(&view, &deployment.spec, &sets, &new);
+        let sizes = acts.iter().map(|act| match &act.action {
+            Action::Patch { key, patch, .. } => (key.name.to_string(), patch["spec"]["replicas"].clone()),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(sizes.collect::<Vec<_>>(), [("old".to_owned(), json!(1))]);
+    }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::surroundings::Surroundings;
 use apiserver::{ApiServer, Connection, Fence, MASTERS, NodeDialer, UserInfo};
 use async_trait::async_trait;
 use axum::body::Body;
@@ -110,6 +111,7 @@ fn start_server(store: &Store) -> ApiServer {
         master_key: [42; 32],
         cluster_ca: String::new(),
         unreachable_toleration_seconds: 1,
+        surroundings: Surroundings::real(),
         dialer: Arc::new(NoNodes),
     };
     apiserver::router(store.clone(), config).unwrap()
@@ -164,6 +166,7 @@ impl Fixture {
             leadership: leadership.clone(),
             host: "one".into(),
             settings,
+            surroundings: Surroundings::real(),
         };
         let scheduler = scheduler::Config {
             source,
@@ -172,6 +175,7 @@ impl Fixture {
             }),
             leadership,
             host: "one".into(),
+            surroundings: Surroundings::real(),
         };
         tokio::spawn(controllers::run(controllers, stop.clone()));
         tokio::spawn(scheduler::run(scheduler, stop.clone()));

@@ -6,6 +6,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
+use api::surroundings::Surroundings;
 use apiserver::{ApiServer, Cidr, DirectDialer, Fence, UserInfo};
 use axum::body::Body;
 use client::{Selection, Source, SourceEvent};
@@ -52,6 +53,7 @@ pub(super) fn api_server(
         master_key,
         cluster_ca: authority,
         unreachable_toleration_seconds: apiserver::Config::UNREACHABLE_TOLERATION_SECONDS,
+        surroundings: Surroundings::real(),
         dialer: Arc::new(dialer),
     };
     apiserver::router(store.clone(), config).context("the API server did not start")
@@ -80,12 +82,14 @@ pub(super) fn spawn(
             root_ca_pem: cluster_authority.to_owned(),
             ..controllers::Settings::default()
         },
+        surroundings: Surroundings::real(),
     };
     let scheduler = scheduler::Config {
         source,
         client_for: client_factory(api, &SCHEDULER),
         leadership: acting,
         host: master.name.clone(),
+        surroundings: Surroundings::real(),
     };
     let (stop_controllers, stop_scheduler) = (stop.clone(), stop.clone());
     tasks.spawn(async move {

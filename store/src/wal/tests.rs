@@ -288,3 +288,32 @@ async fn a_log_of_any_bytes_gives_what_was_written_or_is_refused() {
     }
     assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused");
 }
+
+/// Seed 6 of the control plane's simulation: a snapshot came in, the entries before it were purged in the batch that appended
+/// them, a new segment began with that batch, and the power went before all of it was on the disk.
+#[tokio::test]
+async fn a_torn_batch_that_purges_what_it_appends_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = Wal::open(&World { threads: Threads::None, ..world() }, dir.path(), IDENTITY, SMALL).unwrap();
+    append(&wal, (0..20).map(|index| entry(2, index)).collect()).await;
+    let first = segments(&dir).pop().unwrap();
+    let before = fs::read(&first).unwrap();
+    let (tx, rx) = oneshot::channel();
+    let entries = (20..60).map(|index| entry(2, index)).collect();
+    wal.append(entries, Box::new(move |result| drop(tx.send(result)))).await.unwrap();
+    // The writer has not run yet: this joins the batch.
+    wal.purge(position(2, 59)).await.unwrap();
+    rx.await.unwrap().unwrap();
+    wal.close().await;
+
+    let second = segments(&dir).pop().unwrap();
+    assert_ne!(first, second, "a new segment began");
+    fs::write(&first, before).unwrap();
+    let mut torn = fs::read(&second).unwrap();
+    let end = torn.iter().rposition(|byte| *byte != 0).unwrap();
+    // The last record is what was purged: less than an entry, and more than this.
+    torn[end - 16..=end].fill(0);
+    fs::write(&second, torn).unwrap();
+    let wal = open(&dir).unwrap();
+    assert_eq!((wal.purged(), wal.last()), (None, Some(position(2, 59))));
+}

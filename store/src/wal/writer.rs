@@ -89,10 +89,12 @@ pub(super) struct Writer {
     crc: u32,
     highest: BTreeMap<u64, Option<u64>>,
     next_length: u64,
-    // What a new segment begins with, so that the older ones hold nothing but entries.
     vote: Option<Vote>,
     committed: Option<Position>,
     purged: Option<Position>,
+    /// The three as the batches before this one left them: what a new segment begins with, so that the older ones hold nothing
+    /// but entries. Of this batch only the front may be left after a loss of power, and that must make sense by itself.
+    begun: (Option<Vote>, Option<Position>, Option<Position>),
     // The batch being gathered.
     records: Vec<Record>,
     completions: Vec<Completion>,
@@ -152,6 +154,7 @@ impl Writer {
             vote,
             committed,
             purged,
+            begun: (vote, committed, purged),
             records: Vec::new(),
             completions: Vec::new(),
             must_flush: false,
@@ -305,6 +308,7 @@ impl Writer {
         self.active.segment.file.flush()?;
         self.shared.latency.end();
         self.active.offset += self.buffer.len() as u64;
+        self.begun = (self.vote, self.committed, self.purged);
         self.shared.index.lock().written(&self.places);
         for completion in self.completions.drain(..) {
             completion.succeed();
@@ -316,10 +320,9 @@ impl Writer {
     }
 
     fn state(&self) -> Vec<Record> {
-        let vote = self.vote.map(Record::Vote);
-        let committed = self.committed.map(Record::Committed);
-        let purged = self.purged.map(Record::Purge);
-        vote.into_iter().chain(committed).chain(purged).collect()
+        let (vote, committed, purged) = self.begun;
+        let (vote, committed) = (vote.map(Record::Vote), committed.map(Record::Committed));
+        vote.into_iter().chain(committed).chain(purged.map(Record::Purge)).collect()
     }
 
     /// Fills the buffer with one batch, and notes where its entries will stand.

@@ -40,7 +40,7 @@ pub(super) async fn spend(call: &Call, pod: &Object, dry_run: bool) -> Result<()
         if is_free(pod, &budget) {
             return Ok(());
         }
-        take(&mut budget, pod.name(), Timestamp::now())?;
+        take(&mut budget, pod.name(), call.surroundings().now())?;
         if dry_run || write(call, budget, revision).await? {
             return Ok(());
         }

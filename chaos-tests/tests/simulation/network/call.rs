@@ -6,14 +6,14 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture};
 use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
-use store::world::{Audience, Hold, Subject, Traffic};
+use store::world::{Hold, Subject, Traffic};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, service::Routes};
 use tower::Service;
 
-use super::{Net, Place, pump::pump};
+use super::{Door, Net, Place, pump::pump};
 
 /// Messages a side takes before it is asked to wait.
 const WINDOW: usize = 32;
@@ -32,26 +32,20 @@ pub(super) struct Caller {
     from: Place,
     to: Place,
     traffic: Traffic,
+    door: Door,
     subject: Subject,
 }
 
 impl Caller {
-    pub(super) fn new(net: Net, from: Place, to: Place, traffic: Traffic, subject: Subject) -> Self {
-        Self { net, from, to, traffic, subject }
-    }
-
-    fn audience(&self) -> Audience {
-        match self.subject {
-            Subject::Member(_) => Audience::Peers,
-            Subject::Client(_) => Audience::Clients,
-        }
+    pub(super) fn new(net: Net, (from, to): (Place, Place), traffic: Traffic, door: Door, subject: Subject) -> Self {
+        Self { net, from, to, traffic, door, subject }
     }
 
     /// Now and then a call between members arrives a second time, later: whoever sent it was not sure that it had arrived. Its
     /// second answer goes nowhere.
     async fn perhaps_twice(&self, request: Request<Body>, routes: &Routes) -> Request<Body> {
         let is_single = SINGLE_CALLS.iter().any(|name| request.uri().path().ends_with(name));
-        if self.audience() != Audience::Peers || !is_single || !self.net.chance.one_in(REPEATED) {
+        if self.door != Door::Peers || !is_single || !self.net.chance.one_in(REPEATED) {
             return request;
         }
         let (parts, body) = request.into_parts();
@@ -73,8 +67,8 @@ impl Caller {
     }
 
     async fn carry(self, request: Request<Body>) -> Result<Response<Body>, Status> {
-        let connection = self.net.connection(self.from, self.to, self.traffic, self.audience()).await?;
-        let port = self.net.port(self.to, self.audience()).ok_or_else(lost)?;
+        let connection = self.net.connection(self.from, self.to, self.traffic, self.door).await?;
+        let port = self.net.port(self.to, self.door).ok_or_else(lost)?;
         // The call is over when either side lets go of it.
         let over = connection.child_token();
         let let_go = over.clone().drop_guard();

@@ -1,0 +1,32 @@
+//! Bugs on purpose: a checker that finds none of these finds nothing.
+//!
+//! They exist only with the feature `planted-bugs`, which no build for users has.
+
+/// A bug that API server, controllers and scheduler can be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Planted {
+    /// What a leader's components write is not bound to the leader's term.
+    ActUnfenced,
+    /// A controller looks again before it sees what it wrote.
+    ForgetOwnWrites,
+    /// A watch that goes on at a revision misses the first event after it.
+    ResumeTooLate,
+    /// A bookmark tells of a revision whose events were not told yet.
+    BookmarkAhead,
+    /// An update takes effect although the object is another by now than the one it was made from.
+    OverwriteOthers,
+    /// A new leader's controllers act by what they had heard, and not by what the last one did.
+    ActByOldCaches,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::ActUnfenced,
+        Self::ForgetOwnWrites,
+        Self::ResumeTooLate,
+        Self::BookmarkAhead,
+        Self::OverwriteOthers,
+        Self::ActByOldCaches,
+    ];
+}

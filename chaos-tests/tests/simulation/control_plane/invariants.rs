@@ -1,0 +1,38 @@
+//! What must hold of every run of the control plane, whatever was done to it. One file each.
+
+mod acknowledged_writes;
+mod bound_once;
+mod no_surplus;
+mod one_acting_leader;
+mod one_uid;
+mod refused_writes;
+mod resource_versions;
+mod rollout_budget;
+mod watches;
+
+use super::{journal::Call, tale::Tale, watcher::Heard};
+
+/// All that was seen of a run.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    pub(crate) calls: Vec<Call>,
+    pub(crate) tale: Tale,
+    /// By watcher: what it watched, as keys begin in the store, and what it heard.
+    pub(crate) heard: Vec<(&'static str, Vec<Heard>)>,
+}
+
+/// An invariant: its name, and what breaks it.
+pub(crate) type Invariant = (&'static str, fn(&Evidence) -> Result<(), String>);
+
+/// All of them.
+pub(crate) const ALL: &[Invariant] = &[
+    ("acknowledged writes are there", acknowledged_writes::check),
+    ("what was refused was not done", refused_writes::check),
+    ("resource versions grow for each client", resource_versions::check),
+    ("watches are ordered, unique, complete and honest", watches::check),
+    ("a name has one uid at a time", one_uid::check),
+    ("a pod is bound once", bound_once::check),
+    ("one leader acts", one_acting_leader::check),
+    ("a replica set has no more pods than it asked for", no_surplus::check),
+    ("a rolling update keeps its budget", rollout_budget::check),
+];
