@@ -1,7 +1,9 @@
-//! Helpers for tests: conditions with deadlines, and commands of kubectl as data. A dev-dependency only.
+//! Helpers for tests: conditions with deadlines, free ports, and commands of kubectl as data. A dev-dependency only.
 
 use std::{
     fmt::Display,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -9,6 +11,23 @@ pub mod kubectl;
 
 /// How long to wait between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Ports that the kernel gives to no outgoing connection.
+const PORTS: std::ops::Range<u32> = 10_000..30_000;
+
+/// An address of this machine on which nobody listens, another one at every call. While a server that had it is away, no
+/// outgoing connection takes it.
+pub fn free_address() -> SocketAddr {
+    static DRAWN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Processes that run at the same time begin at different places.
+        let place = std::process::id().wrapping_mul(97).wrapping_add(DRAWN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + place % (PORTS.end - PORTS.start);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).unwrap_or_default()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
 
 /// Looks again and again until `check` gives a value; panics with the last reason once `deadline` has passed.
 ///

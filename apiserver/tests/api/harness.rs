@@ -13,6 +13,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 use serde_json::Value;
 use store::{Limits, Start, Store, Timing, Tls};
 use tempfile::TempDir;
+use testing::free_address;
 use tower::ServiceExt;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -76,10 +77,6 @@ pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) dir: TempDir,
     pub(crate) port: u16,
-}
-
-fn free_address() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 async fn start_store(dir: PathBuf) -> Store {

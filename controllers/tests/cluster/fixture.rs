@@ -1,7 +1,7 @@
 //! See the crate's documentation.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use store::{Limits, Start, Store, Timing, Tls};
 use tempfile::TempDir;
 use testing::eventually;
+use testing::free_address;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
@@ -63,10 +64,6 @@ impl Source for Local {
                 .boxed(),
         }
     }
-}
-
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 async fn start_store(dir: PathBuf) -> Store {

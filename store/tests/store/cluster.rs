@@ -18,6 +18,7 @@ use store::{
     etcdserverpb::{PutRequest, RangeRequest},
 };
 use tempfile::TempDir;
+use testing::free_address;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -113,11 +114,6 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<u64, Node>,
     pub(crate) limits: Limits,
     pub(crate) timing: Timing,
-}
-
-/// A port nobody listens on, held by nobody until the member binds it.
-pub(crate) fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Cluster {

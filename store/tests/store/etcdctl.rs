@@ -112,7 +112,7 @@ async fn etcdctl_cannot_tell_us_from_etcd() {
 async fn leases_live_and_end_by_etcdctl() {
     let ours = Target::ours().await;
     let granted: Value = serde_json::from_str(&ours.run(&["lease", "grant", "600", "-w", "json"], "").await).unwrap();
-    let id = format!("{:x}", granted["ID"].as_i64().unwrap());
+    let id = format!("{:016x}", granted["ID"].as_i64().unwrap());
     ours.run(&["put", "held", "1", &format!("--lease={id}")], "").await;
     let renewed = ours.run(&["lease", "keep-alive", &id, "--once"], "").await;
     assert_eq!(renewed, format!("lease {id} keepalived with TTL(600)\n"));
@@ -124,7 +124,7 @@ async fn leases_live_and_end_by_etcdctl() {
     ours.run(&["lease", "revoke", &id], "").await;
     assert_eq!(ours.run(&["get", "held"], "").await, "");
     let short: Value = serde_json::from_str(&ours.run(&["lease", "grant", "1", "-w", "json"], "").await).unwrap();
-    let id = format!("{:x}", short["ID"].as_i64().unwrap());
+    let id = format!("{:016x}", short["ID"].as_i64().unwrap());
     ours.run(&["put", "brief", "1", &format!("--lease={id}")], "").await;
     eventually(DEADLINE, async || match ours.run(&["get", "brief"], "").await {
         gone if gone.is_empty() => Ok(()),

@@ -5,14 +5,14 @@ use std::{fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 use proto::etcdserverpb::kv_client::KvClient;
 use store::{Config, Limits, Start, Store, Timing, Tls};
 use tempfile::TempDir;
-use testing::eventually;
+use testing::{eventually, free_address};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
 };
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
-use crate::cluster::{Authority, CLUSTER, free_address};
+use crate::cluster::{Authority, CLUSTER};
 
 const MEMBER: u64 = 0xa1;
 /// For a command that answers at once, on a machine that is busy with other tests.
