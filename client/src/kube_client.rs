@@ -6,6 +6,15 @@ use tower::{BoxError, ServiceExt};
 
 use crate::Balancer;
 
+/// Who a component of a master is to the API server.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity {
+    /// The user that its role is bound to.
+    pub user: &'static str,
+    /// The User-Agent, hence the field manager of what it writes.
+    pub component: &'static str,
+}
+
 /// A client over the balancer. `component` becomes the User-Agent, hence the field manager of what it writes.
 pub fn over_balancer(balancer: Balancer, component: &'static str) -> kube::Client {
     over(balancer, component)

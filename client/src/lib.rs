@@ -21,6 +21,7 @@ pub mod work_queue;
 pub use balancer::Balancer;
 pub use cache::{Cache, Key};
 pub use event_recorder::EventRecorder;
+pub use kube_client::Identity;
 pub use kubeconfig::Kubeconfig;
 pub use masters::Masters;
 pub use source::{HttpSource, Resource, Selection, Source, SourceEvent};

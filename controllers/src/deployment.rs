@@ -161,7 +161,7 @@ fn asked(replica_set: &ReplicaSet) -> i32 {
     replica_set.spec.replicas.unwrap_or(1)
 }
 
-/// How many of its pods are available and stay. Its status may tell of a time when it had more than it asks for now.
+/// How many of its pods are available and stay: a status older than the spec counts pods that the spec has given up.
 fn available(replica_set: &ReplicaSet) -> i32 {
     let told = replica_set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();
     told.min(asked(replica_set))

@@ -38,7 +38,12 @@ pub mod service_account;
 #[cfg(test)]
 mod testing;
 
+use client::Identity;
 pub use runtime::{ClientFactory, Config, Controller, Settings, run};
+
+/// Who all controllers are.
+pub const IDENTITY: Identity =
+    Identity { user: "system:kube-controller-manager", component: "kontiki-controller-manager" };
 
 /// Every controller, by name.
 pub static ALL: &[&Controller] = &[

@@ -19,4 +19,8 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 
+use client::Identity;
 pub use run::{ClientFactory, Config, run};
+
+/// Who the scheduler is.
+pub const IDENTITY: Identity = Identity { user: "system:kube-scheduler", component: "kontiki-scheduler" };

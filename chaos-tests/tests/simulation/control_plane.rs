@@ -25,14 +25,14 @@ use api::surroundings::Planted;
 use apiserver::{MASTERS, UserInfo};
 use http::Method;
 use store::{Limits, Store};
-use tokio::{runtime::RngSeed, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     chance::Chance,
     cluster::{Cluster, Settings},
     network::{Place, Traversed},
-    run::{Leaders, observe},
+    run::{Leaders, in_simulated_time, observe, within},
     truth::{Story, Truth},
 };
 use client::{Answer, Client};
@@ -102,9 +102,7 @@ pub(crate) fn schedule_of(seed: u64) -> Schedule {
 
 /// Runs one seed with the trouble given. An error names what was violated.
 pub(crate) fn run(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Result<Report, String> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let seeded = builder.enable_time().start_paused(true).rng_seed(RngSeed::from_bytes(&seed.to_be_bytes()));
-    seeded.build().expect("a runtime").block_on(simulate(seed, schedule, planted))
+    in_simulated_time(seed, simulate(seed, schedule, planted))
 }
 
 async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Result<Report, String> {
@@ -153,8 +151,8 @@ async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
     if let Some(gap) = story.gap() {
         return Err(format!("nobody was heard to tell of revision {gap}"));
     }
-    let heard = WATCHED.iter().zip(&logs).map(|((_, kind), log)| (*kind, log.heard())).collect();
-    let evidence = Evidence { calls: journal.calls(), tale: Tale::of(&story), heard };
+    let heard = WATCHED.iter().zip(&logs).map(|((_, kind), log)| (*kind, log.all())).collect();
+    let evidence = Evidence { calls: journal.all(), tale: Tale::of(&story), heard };
     for (name, check) in invariants::ALL {
         check(&evidence).map_err(|what| format!("{name}: {what}"))?;
     }
@@ -202,23 +200,21 @@ fn report(
 /// Waits until every master answers as it should.
 async fn until_ready(cluster: &Cluster, chance: &Chance) -> Result<(), String> {
     let client = Client::new(cluster, chance.fork(), FIRST_WATCHER - 1, UserInfo::new("probe", [MASTERS]), "probe");
-    let deadline = Instant::now() + RECOVERY;
     let mut ready = 0;
-    while ready < 10 {
+    within(RECOVERY, Duration::from_millis(100), async || {
+        if ready >= 10 {
+            return Ok(());
+        }
         client.turn_away();
         ready = if matches!(client.send(Method::GET, "/readyz", None).await, Answer::Done(_)) { ready + 1 } else { 0 };
-        if Instant::now() > deadline {
-            return Err("the masters do not become ready".to_owned());
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(())
+        Err("the masters do not become ready".to_owned())
+    })
+    .await
 }
 
 /// Waits until all members have the same, and it is what it should be.
 async fn settle(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
-    let deadline = Instant::now() + RECOVERY;
-    loop {
+    within(RECOVERY, Duration::from_millis(250), async || {
         let members: Vec<Option<Store>> = cluster.places().into_iter().map(|place| cluster.member(place)).collect();
         let revisions: Vec<Option<i64>> =
             members.iter().map(|member| member.as_ref().map(|store| store.view().revision())).collect();
@@ -229,48 +225,42 @@ async fn settle(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
             }
             _ => Err(format!("members are at {revisions:?}, the last revision is {last}")),
         };
-        match missing {
-            Ok(()) => return Ok(()),
-            Err(why) if Instant::now() > deadline => {
-                return Err(format!("controllers reach the end state: long after everything healed, {why}"));
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(250)).await,
-        }
-    }
+        missing.map_err(|why| format!("controllers reach the end state: long after everything healed, {why}"))
+    })
+    .await
 }
 
 /// Comes to rest: nothing is written any more but signs of life, and everybody who watches has heard of everything.
 async fn rests(cluster: &Cluster, truth: &Truth, logs: &[Log]) -> Result<(), String> {
-    let deadline = Instant::now() + RECOVERY;
-    let story = loop {
-        let before = truth.last();
-        tokio::time::sleep(STABLE).await;
+    let lease = format!("{ROOT}coordination.k8s.io/leases/");
+    let begun = Instant::now();
+    // What was noted on the way here is still being written at first.
+    within(RECOVERY, Duration::from_millis(500), async || {
         let story = truth.story();
-        let lease = format!("{ROOT}coordination.k8s.io/leases/");
-        let still = story.revisions.range(before + 1..).find_map(|(revision, changes)| {
+        let last = story.revisions.iter().rev().find_map(|(revision, changes)| {
             let change = changes.iter().find(|change| !change.kv.key.starts_with(lease.as_bytes()))?;
-            Some(format!("{} was still written at {revision}", String::from_utf8_lossy(&change.kv.key)))
+            Some((*revision, String::from_utf8_lossy(&change.kv.key).into_owned()))
         });
-        match still {
-            None => break story,
-            Some(what) if Instant::now() > deadline => return Err(format!("the end state is stable: {what}")),
-            // What was noted on the way here is still being written.
-            Some(_) => {}
+        let (revision, key) = last.unwrap_or_default();
+        let since = story.heard.get(&revision).map_or(begun, |written| begun.max(*written));
+        if since.elapsed() >= STABLE {
+            return Ok(());
         }
-    };
+        Err(format!("the end state is stable: {key} was still written at {revision}"))
+    })
+    .await?;
     settle(cluster, truth).await?;
+    let story = truth.story();
     let last = |kind: &str| {
         let of_kind = |changes: &[crate::truth::Change]| {
             changes.iter().any(|change| change.kv.key.starts_with(format!("{ROOT}{kind}").as_bytes()))
         };
         story.revisions.iter().rev().find(|(_, changes)| of_kind(changes)).map_or(0, |(revision, _)| *revision)
     };
-    loop {
+    within(RECOVERY, Duration::from_millis(100), async || {
         let behind = WATCHED.iter().zip(logs).find(|((_, kind), log)| log.reached() < last(kind));
         let Some(((_, kind), log)) = behind else { return Ok(()) };
-        if Instant::now() > deadline {
-            return Err(format!("a watcher of {kind} has heard up to {} only, of {}", log.reached(), last(kind)));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        Err(format!("a watcher of {kind} has heard up to {} only, of {}", log.reached(), last(kind)))
+    })
+    .await
 }

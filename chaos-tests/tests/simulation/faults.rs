@@ -72,10 +72,10 @@ const ROOM_MAX: usize = 64 << 10;
 
 /// One fault of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
+pub(crate) struct Step<F> {
     /// After the one before.
     pause: Duration,
-    fault: Fault,
+    fault: F,
     /// Decides what the fault leaves open.
     seed: u64,
     /// The network is whole again afterwards.
@@ -83,13 +83,18 @@ pub(crate) struct Step {
 }
 
 /// The faults of a run, in their order.
-pub(crate) type Schedule = Vec<Step>;
+pub(crate) type Schedule<F = Fault> = Vec<Step<F>>;
 
 /// How often each fault was injected.
-pub(crate) type Injected = BTreeMap<Fault, u64>;
+pub(crate) type Injected<F = Fault> = BTreeMap<F, u64>;
 
 /// Draws the faults for a time.
 pub(crate) fn draw(chance: &Chance, during: Duration) -> Schedule {
+    draw_from(chance, during, |chance| *chance.pick(ALL))
+}
+
+/// Draws for a time what `fault` draws for one moment.
+pub(crate) fn draw_from<F>(chance: &Chance, during: Duration, fault: impl Fn(&Chance) -> F) -> Schedule<F> {
     let mut schedule = Schedule::new();
     let mut at = Duration::ZERO;
     loop {
@@ -98,25 +103,37 @@ pub(crate) fn draw(chance: &Chance, during: Duration) -> Schedule {
         if at > during {
             return schedule;
         }
-        let (fault, seed, heals) = (*chance.pick(ALL), chance.bits(), chance.one_in(2));
+        let (fault, seed, heals) = (fault(chance), chance.bits(), chance.one_in(2));
         schedule.push(Step { pause, fault, seed, heals });
     }
 }
 
 /// Does harm as scheduled for a time; then everything is whole again.
 pub(crate) async fn torment(cluster: Cluster, schedule: Schedule, during: Duration) -> Injected {
+    let injected = go_through(&cluster, schedule, during, async |chance, fault| inject(&cluster, chance, fault).await);
+    let injected = injected.await;
+    heal(&cluster).await;
+    injected
+}
+
+/// Injects what is scheduled, each at its time, until the time is over.
+pub(crate) async fn go_through<F: Copy + Ord>(
+    cluster: &Cluster,
+    schedule: Schedule<F>,
+    during: Duration,
+    inject: impl AsyncFn(&Chance, F),
+) -> Injected<F> {
     let mut injected = Injected::new();
     let end = Instant::now() + during;
     for step in schedule {
         tokio::time::sleep(step.pause).await;
         *injected.entry(step.fault).or_default() += 1;
-        inject(&cluster, &Chance::new(step.seed), step.fault).await;
+        inject(&Chance::new(step.seed), step.fault).await;
         if step.heals {
             cluster.net.heal();
         }
     }
     tokio::time::sleep_until(end).await;
-    heal(&cluster).await;
     injected
 }
 

@@ -1,10 +1,11 @@
 //! What clients asked, when, and what they were told.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use store::mvccpb::KeyValue;
+
+use crate::record::Record;
 
 /// What a client asked for.
 #[derive(Clone, Debug)]
@@ -88,15 +89,4 @@ impl Operation {
 }
 
 /// All operations of a run, in the order in which they ended.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct History(Arc<Mutex<Vec<Operation>>>);
-
-impl History {
-    pub(crate) fn add(&self, operation: Operation) {
-        self.0.lock().push(operation);
-    }
-
-    pub(crate) fn operations(&self) -> Vec<Operation> {
-        self.0.lock().clone()
-    }
-}
+pub(crate) type History = Record<Operation>;

@@ -10,6 +10,7 @@ mod faults;
 mod history;
 mod invariants;
 mod network;
+mod record;
 mod run;
 mod seeds;
 mod truth;

@@ -61,9 +61,31 @@ pub(crate) fn schedule_of(seed: u64) -> Schedule {
 
 /// Runs one seed with the faults given. An error names what was violated.
 pub(crate) fn run(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Result<Report, String> {
+    in_simulated_time(seed, simulate(seed, schedule, planted))
+}
+
+/// Runs on one thread, where time passes only when there is nothing else to do.
+pub(crate) fn in_simulated_time<T>(seed: u64, simulation: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let seeded = builder.enable_time().start_paused(true).rng_seed(RngSeed::from_bytes(&seed.to_be_bytes()));
-    seeded.build().expect("a runtime").block_on(simulate(seed, schedule, planted))
+    seeded.build().expect("a runtime").block_on(simulation)
+}
+
+/// Looks again after each pause, in simulated time, until `check` is content. The last complaint is the error when it is not
+/// within the limit.
+pub(crate) async fn within(
+    limit: Duration,
+    pause: Duration,
+    mut check: impl AsyncFnMut() -> Result<(), String>,
+) -> Result<(), String> {
+    let deadline = Instant::now() + limit;
+    while let Err(complaint) = check().await {
+        if Instant::now() > deadline {
+            return Err(complaint);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    Ok(())
 }
 
 pub(crate) type Leaders = Arc<Mutex<BTreeMap<u64, Vec<u64>>>>;
@@ -100,10 +122,10 @@ async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
     }
     settled?;
     let evidence = Evidence {
-        operations: history.operations(),
+        operations: history.all(),
         story: truth.story(),
         contradictions: truth.contradictions(),
-        heard: logs.iter().map(Log::heard).collect(),
+        heard: logs.iter().map(Log::all).collect(),
         hashes: hashes(&cluster).await?,
         leaders: leaders.lock().clone(),
     };
@@ -142,8 +164,7 @@ pub(crate) async fn observe(
 
 /// Waits until all members have the same, and every watcher has heard of it.
 async fn settle(cluster: &Cluster, truth: &Truth, logs: &[Log]) -> Result<(), String> {
-    let deadline = Instant::now() + RECOVERY;
-    loop {
+    within(RECOVERY, Duration::from_millis(100), async || {
         let revisions: BTreeMap<u64, Option<i64>> = cluster
             .places()
             .into_iter()
@@ -154,13 +175,11 @@ async fn settle(cluster: &Cluster, truth: &Truth, logs: &[Log]) -> Result<(), St
         if revisions.values().all(|revision| *revision == Some(last)) && reached.iter().all(|at| *at >= last) {
             return Ok(());
         }
-        if Instant::now() > deadline {
-            return Err(format!(
-                "long after everything healed, members are at {revisions:?}, watchers at {reached:?}, the last revision is {last}"
-            ));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        Err(format!(
+            "long after everything healed, members are at {revisions:?}, watchers at {reached:?}, the last revision is {last}"
+        ))
+    })
+    .await
 }
 
 pub(crate) async fn hashes(cluster: &Cluster) -> Result<BTreeMap<u64, (i64, u32)>, String> {

@@ -3,6 +3,8 @@
 //! `KONTIKI_SEED` runs one seed, `KONTIKI_SEEDS` so many, `KONTIKI_HOURS` as many as there is time for, from a fresh one on.
 
 use std::{
+    fmt,
+    ops::Range,
     thread,
     time::{Duration, Instant},
 };
@@ -60,7 +62,7 @@ impl Choice {
 }
 
 /// Runs seeds on all cores until there are no more, or one fails.
-pub(crate) fn run_all<R: Send>(
+fn run_all<R: Send>(
     seeds: impl Iterator<Item = u64> + Send,
     run: impl Fn(u64) -> Result<R, String> + Sync,
 ) -> (Vec<R>, Option<(u64, String)>) {
@@ -85,7 +87,7 @@ pub(crate) fn run_all<R: Send>(
 }
 
 /// Leaves faults out as long as the run still fails.
-pub(crate) fn shrink<S: Clone>(mut schedule: Vec<S>, fails: impl Fn(Vec<S>) -> bool) -> Vec<S> {
+fn shrink<S: Clone>(mut schedule: Vec<S>, fails: impl Fn(Vec<S>) -> bool) -> Vec<S> {
     let (mut runs, mut part) = (0, schedule.len().div_ceil(2));
     while part > 0 {
         let mut at = 0;
@@ -104,19 +106,53 @@ pub(crate) fn shrink<S: Clone>(mut schedule: Vec<S>, fails: impl Fn(Vec<S>) -> b
     schedule
 }
 
+/// Runs the seeds that were chosen. A failure is made smaller, and told with the command that repeats it.
+pub(crate) fn survey<S: Clone + fmt::Debug, R: Send>(
+    choice: &Choice,
+    test: &str,
+    schedule_of: impl Fn(u64) -> Vec<S> + Sync,
+    run: impl Fn(u64, Vec<S>) -> Result<R, String> + Sync,
+) -> Vec<R> {
+    let (reports, failure) = run_all(choice.seeds(), |seed| run(seed, schedule_of(seed)));
+    let Some((seed, what)) = failure else { return reports };
+    eprintln!("seed {seed}: {what}\nlooking for fewer faults that are enough");
+    let schedule = shrink(schedule_of(seed), |schedule| run(seed, schedule).is_err());
+    panic!(
+        "seed {seed}: {what}\nrepeat it with: KONTIKI_SEED={seed} cargo test --workspace --test simulation {test}\n\
+         these faults are enough: {schedule:#?}"
+    );
+}
+
+/// Each seed, run twice, leaves the same prints.
+pub(crate) fn assert_repeatable(seeds: Range<u64>, fingerprint: impl Fn(u64) -> Result<u64, String>) {
+    for seed in seeds {
+        assert_eq!(fingerprint(seed), fingerprint(seed), "seed {seed}");
+    }
+}
+
+/// Each bug, planted, is noticed by one of the first seeds.
+pub(crate) fn assert_found<B: Copy + fmt::Debug + Sync, R: Send>(
+    bugs: &[B],
+    run: impl Fn(u64, B) -> Result<R, String> + Sync,
+) {
+    let mut missed = Vec::new();
+    for bug in bugs {
+        match run_all(1..=SEEDS_PER_BUG, |seed| run(seed, *bug)).1 {
+            Some((seed, how)) => {
+                let how: String = how.chars().take(200).collect();
+                eprintln!("{bug:?}: seed {seed}: {how}");
+            }
+            None => missed.push(*bug),
+        }
+    }
+    assert!(missed.is_empty(), "no invariant noticed {missed:?} in {SEEDS_PER_BUG} seeds");
+}
+
 #[test]
 fn the_store_keeps_its_promises_under_every_seed() {
     let choice = Choice::of_the_environment(SEEDS);
     let started = Instant::now();
-    let (reports, failure) = run_all(choice.seeds(), |seed| run(seed, schedule_of(seed), None));
-    if let Some((seed, what)) = failure {
-        eprintln!("seed {seed}: {what}\nlooking for fewer faults that are enough");
-        let schedule = shrink(schedule_of(seed), |schedule| run(seed, schedule, None).is_err());
-        panic!(
-            "seed {seed}: {what}\nrepeat it with: KONTIKI_SEED={seed} cargo test --workspace --test simulation store_keeps\n\
-             these faults are enough: {schedule:#?}"
-        );
-    }
+    let reports = survey(&choice, "store_keeps", schedule_of, |seed, schedule| run(seed, schedule, None));
     let mut totals = Totals::default();
     reports.iter().for_each(|report| totals.add(report));
     eprintln!("{totals} in {:.0} s", started.elapsed().as_secs_f64());
@@ -127,29 +163,10 @@ fn the_store_keeps_its_promises_under_every_seed() {
 
 #[test]
 fn the_same_seed_is_the_same_run() {
-    for seed in 1..4 {
-        let prints = [(); 2].map(|()| run(seed, schedule_of(seed), None).map(|report| report.fingerprint));
-        assert_eq!(prints[0], prints[1], "seed {seed}");
-    }
-}
-
-/// Whether a bug is found, by which seed, and how.
-fn hunt(bug: Planted) -> Option<(u64, String)> {
-    let (_, failure) = run_all(1..=SEEDS_PER_BUG, |seed| run(seed, schedule_of(seed), Some(bug)));
-    failure
+    assert_repeatable(1..4, |seed| run(seed, schedule_of(seed), None).map(|report| report.fingerprint));
 }
 
 #[test]
 fn every_planted_bug_is_found() {
-    let mut missed = Vec::new();
-    for bug in Planted::ALL {
-        match hunt(*bug) {
-            Some((seed, how)) => {
-                let how: String = how.chars().take(200).collect();
-                eprintln!("{bug:?}: seed {seed}: {how}");
-            }
-            None => missed.push(*bug),
-        }
-    }
-    assert!(missed.is_empty(), "no invariant noticed {missed:?} in {SEEDS_PER_BUG} seeds");
+    assert_found(Planted::ALL, |seed, bug| run(seed, schedule_of(seed), Some(bug)));
 }

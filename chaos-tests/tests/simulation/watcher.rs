@@ -1,15 +1,14 @@
 //! A client that watches all keys from the beginning, and goes on at another member when its stream breaks.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use proto::etcdserverpb::{WatchCreateRequest, WatchRequest, watch_client::WatchClient, watch_request::RequestUnion};
 use store::mvccpb::Event;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::{chance::Chance, cluster::Cluster, network::Place, workload::all_keys};
+use crate::{chance::Chance, cluster::Cluster, network::Place, record::Record, workload::all_keys};
 
 /// What a watcher heard, in its order.
 #[derive(Clone, Debug)]
@@ -23,23 +22,13 @@ pub(crate) enum Heard {
     Compacted(i64),
 }
 
-/// What one watcher heard. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<Heard>>>);
+/// Everything that one watcher heard.
+pub(crate) type Log = Record<Heard>;
 
 impl Log {
-    pub(crate) fn heard(&self) -> Vec<Heard> {
-        self.0.lock().clone()
-    }
-
     /// The last revision of which everything was heard.
     pub(crate) fn reached(&self) -> i64 {
-        let heard = self.0.lock();
-        heard.iter().map(reached).max().unwrap_or(0)
-    }
-
-    fn add(&self, heard: Heard) {
-        self.0.lock().push(heard);
+        self.highest(reached)
     }
 }
 

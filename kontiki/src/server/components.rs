@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use api::surroundings::Surroundings;
 use apiserver::{ApiServer, Cidr, DirectDialer, Fence, UserInfo};
 use axum::body::Body;
-use client::{Selection, Source, SourceEvent};
+use client::{Identity, Selection, Source, SourceEvent};
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
 use store::Store;
@@ -73,8 +73,8 @@ pub(super) fn spawn(
     let source: Arc<dyn Source> = Arc::new(LocalSource(api.clone()));
     let controllers = controllers::Config {
         source: source.clone(),
-        reader: in_process(api, &CONTROLLER_MANAGER, None),
-        client_for: client_factory(api, &CONTROLLER_MANAGER),
+        reader: in_process(api, &controllers::IDENTITY, None),
+        client_for: client_factory(api, &controllers::IDENTITY),
         leadership: acting.clone(),
         host: master.name.clone(),
         settings: controllers::Settings {
@@ -86,7 +86,7 @@ pub(super) fn spawn(
     };
     let scheduler = scheduler::Config {
         source,
-        client_for: client_factory(api, &SCHEDULER),
+        client_for: client_factory(api, &scheduler::IDENTITY),
         leadership: acting,
         host: master.name.clone(),
         surroundings: Surroundings::real(),
@@ -102,16 +102,6 @@ pub(super) fn spawn(
     });
     Ok(())
 }
-
-/// Who a component of a master is to the API server.
-struct Identity {
-    user: &'static str,
-    component: &'static str,
-}
-
-const CONTROLLER_MANAGER: Identity =
-    Identity { user: "system:kube-controller-manager", component: "kontiki-controller-manager" };
-const SCHEDULER: Identity = Identity { user: "system:kube-scheduler", component: "kontiki-scheduler" };
 
 fn client_factory(api: &ApiServer, identity: &'static Identity) -> Arc<dyn Fn(u64) -> kube::Client + Send + Sync> {
     let api = api.clone();

@@ -1,8 +1,8 @@
 //! What users asked the Kubernetes API for, when, and what they were told.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use crate::record::Record;
 
 /// What a user asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,16 +43,5 @@ pub(crate) struct Call {
     pub(crate) told: Told,
 }
 
-/// All requests of a run, in the order in which they ended. Clones are the same one.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Journal(Arc<Mutex<Vec<Call>>>);
-
-impl Journal {
-    pub(crate) fn add(&self, call: Call) {
-        self.0.lock().push(call);
-    }
-
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        self.0.lock().clone()
-    }
-}
+/// All requests of a run, in the order in which they ended.
+pub(crate) type Journal = Record<Call>;

@@ -15,7 +15,7 @@ use api::surroundings::{Planted, Surroundings};
 use apiserver::{ApiServer, Connection, Fence, NodeDialer, UserInfo};
 use async_trait::async_trait;
 use axum::body::Body;
-use client::{Selection, Source, SourceEvent};
+use client::{Identity, Selection, Source, SourceEvent};
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use http::{HeaderValue, Request, header};
 use jiff::Timestamp;
@@ -119,8 +119,8 @@ impl Masters {
         };
         let controllers = controllers::Config {
             source: source.clone(),
-            reader: in_process(&api, &CONTROLLER_MANAGER, None, member, &hold),
-            client_for: client_for(&CONTROLLER_MANAGER),
+            reader: in_process(&api, &controllers::IDENTITY, None, member, &hold),
+            client_for: client_for(&controllers::IDENTITY),
             leadership: acting.clone(),
             host: host.clone(),
             settings: controllers::Settings {
@@ -131,7 +131,7 @@ impl Masters {
             },
             surroundings: surroundings.clone(),
         };
-        let client_for = client_for(&SCHEDULER);
+        let client_for = client_for(&scheduler::IDENTITY);
         let scheduler = scheduler::Config { source, client_for, leadership: acting, host, surroundings };
         tokio::spawn(hold.clone().keep(controllers::run(controllers, end.clone())));
         tokio::spawn(hold.keep(scheduler::run(scheduler, end)));
@@ -156,16 +156,6 @@ fn config(member: Place, surroundings: Surroundings) -> apiserver::Config {
         dialer: Arc::new(NoNodes),
     }
 }
-
-/// Who a component of a master is to the API server.
-struct Identity {
-    user: &'static str,
-    component: &'static str,
-}
-
-const CONTROLLER_MANAGER: Identity =
-    Identity { user: "system:kube-controller-manager", component: "kontiki-controller-manager" };
-const SCHEDULER: Identity = Identity { user: "system:kube-scheduler", component: "kontiki-scheduler" };
 
 /// By this the manager of a field names the term in which it wrote.
 pub(crate) const IN_TERM: &str = ".term-";

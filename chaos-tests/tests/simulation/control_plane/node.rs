@@ -20,7 +20,9 @@ use crate::{chance::Chance, cluster::Cluster, network::Place};
 pub(crate) const FIRST_NODE: Place = 3000;
 const PODS: Resource = Resource::new("", "v1", "pods");
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+/// Between two renewals of the lease, in simulated time as everything here.
 const RENEWAL: Duration = Duration::from_secs(2);
+/// Before a request that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// All nodes. Clones are the same ones.

@@ -1,8 +1,6 @@
 //! What is done to a control plane, drawn by seed: what is done to stores, and what only what stands on them can suffer.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use super::{master::Masters, node::Nodes};
 use crate::{
@@ -29,38 +27,18 @@ pub(crate) enum Trouble {
 pub(crate) const ABOVE: [Trouble; 4] =
     [Trouble::NodeDies, Trouble::NodeIsCutOff, Trouble::CachesLag, Trouble::ClockJumps];
 
-/// One trouble of a run.
-#[derive(Clone, Debug)]
-pub(crate) struct Step {
-    /// After the one before.
-    pause: Duration,
-    trouble: Trouble,
-    /// Decides what it leaves open.
-    seed: u64,
-    /// The network is whole again afterwards.
-    heals: bool,
-}
-
 /// The troubles of a run, in their order.
-pub(crate) type Schedule = Vec<Step>;
+pub(crate) type Schedule = faults::Schedule<Trouble>;
 
 /// How often each was injected.
-pub(crate) type Injected = BTreeMap<Trouble, u64>;
+pub(crate) type Injected = faults::Injected<Trouble>;
 
 /// Draws the troubles for a time.
 pub(crate) fn draw(chance: &Chance, during: Duration) -> Schedule {
-    let mut schedule = Schedule::new();
-    let mut at = Duration::ZERO;
-    loop {
-        let pause = chance.millis(200..2600);
-        at += pause;
-        if at > during {
-            return schedule;
-        }
+    faults::draw_from(chance, during, |chance| {
         let above = chance.one_in(3);
-        let trouble = if above { *chance.pick(&ABOVE) } else { Trouble::Store(*chance.pick(faults::ALL)) };
-        schedule.push(Step { pause, trouble, seed: chance.bits(), heals: chance.one_in(2) });
-    }
+        if above { *chance.pick(&ABOVE) } else { Trouble::Store(*chance.pick(faults::ALL)) }
+    })
 }
 
 /// All that can be hurt.
@@ -73,17 +51,8 @@ pub(crate) struct Victims {
 
 /// Does harm as scheduled for a time; then everything is whole again.
 pub(crate) async fn torment(victims: &Victims, schedule: Schedule, during: Duration) -> Injected {
-    let mut injected = Injected::new();
-    let end = Instant::now() + during;
-    for step in schedule {
-        tokio::time::sleep(step.pause).await;
-        *injected.entry(step.trouble).or_default() += 1;
-        inject(victims, &Chance::new(step.seed), step.trouble).await;
-        if step.heals {
-            victims.cluster.net.heal();
-        }
-    }
-    tokio::time::sleep_until(end).await;
+    let inject = async |chance: &Chance, trouble| inject(victims, chance, trouble).await;
+    let injected = faults::go_through(&victims.cluster, schedule, during, inject).await;
     victims.masters.heal();
     faults::heal(&victims.cluster).await;
     victims.nodes.places().into_iter().for_each(|node| victims.nodes.start(node));

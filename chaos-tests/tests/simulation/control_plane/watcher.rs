@@ -1,9 +1,6 @@
 //! A client that lists a kind and watches it from there on, through one master after the other.
 
-use std::sync::Arc;
-
 use http_body_util::BodyExt;
-use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +8,7 @@ use super::{
     client::{Answer, Client},
     workload::revision,
 };
-use crate::chance::Chance;
+use crate::{chance::Chance, record::Record};
 
 /// Short, so that watches are resumed often; bookmarks come before the end.
 const WATCH_SECONDS: u64 = 7;
@@ -29,22 +26,13 @@ pub(crate) enum Heard {
     Resumed,
 }
 
-/// Everything that one watcher heard. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<Heard>>>);
+/// Everything that one watcher heard.
+pub(crate) type Log = Record<Heard>;
 
 impl Log {
-    pub(crate) fn heard(&self) -> Vec<Heard> {
-        self.0.lock().clone()
-    }
-
     /// The last revision of which everything was heard.
     pub(crate) fn reached(&self) -> i64 {
-        self.0.lock().iter().map(reached).max().unwrap_or_default()
-    }
-
-    fn add(&self, heard: Heard) {
-        self.0.lock().push(heard);
+        self.highest(reached)
     }
 }
 
