@@ -266,6 +266,9 @@ enum Attempt {
     Written(Written),
     /// Another write came first.
     Overtaken(Error),
+    /// Nobody knows whether it was written: what is tried again now could be refused for what it has done itself, or, under a
+    /// name made for it, be there twice.
+    Unknown(Error),
 }
 
 /// Writes what `draft` makes of the present state. Starts from what the local replica has; whatever that leads to, be it
@@ -297,6 +300,7 @@ pub(crate) async fn write(
                 return Err(error);
             }
             Ok(Attempt::Overtaken(_)) => fresh = true,
+            Ok(Attempt::Unknown(error)) => return Err(error),
             Err(error) if fresh => return Err(error),
             Err(_) => fresh = true,
         }
@@ -371,17 +375,18 @@ async fn attempt(
         also: &charges.sums,
         fence: call.fence(),
     };
-    match call.server.storage.commit_or_rehearse(commit, options.dry_run).await? {
-        Committed::Done(revision) => {
+    match call.server.storage.commit_or_rehearse(commit, options.dry_run).await {
+        Ok(Committed::Done(revision)) => {
             object.set_resource_version(revision);
             Ok(Attempt::Written(Written { object, created: live.is_none() }))
         }
-        Committed::Claimed => Ok(Attempt::Overtaken(claims::taken(kind, &object, &claim, &call.server.storage))),
+        Ok(Committed::Claimed) => Ok(Attempt::Overtaken(claims::taken(kind, &object, &claim, &call.server.storage))),
         // Whose turn comes next sees what this one has booked.
-        Committed::Outdated => Ok(Attempt::Overtaken(modified())),
-        Committed::Changed if live.is_none() => {
+        Ok(Committed::Outdated) => Ok(Attempt::Overtaken(modified())),
+        Ok(Committed::Changed) if live.is_none() => {
             Ok(Attempt::Overtaken(Status::already_exists(kind.resource(), name).into()))
         }
-        Committed::Changed => Ok(Attempt::Overtaken(modified())),
+        Ok(Committed::Changed) => Ok(Attempt::Overtaken(modified())),
+        Err(error) => Ok(Attempt::Unknown(error)),
     }
 }

@@ -144,12 +144,8 @@ impl Wal {
     }
 
     /// Remembers the commit position; written along with the next batch, since a restart can do without the newest.
-    pub(crate) async fn save_committed(&self, committed: Option<Position>) -> io::Result<()> {
+    pub(crate) fn save_committed(&self, committed: Option<Position>) {
         self.shared.index.lock().committed = committed;
-        match committed {
-            Some(position) => self.submit(Job::Committed(position)).await,
-            None => Ok(()),
-        }
     }
 
     /// Removes every entry after `last`.

@@ -14,6 +14,8 @@ use crate::program;
 
 /// No gap may be as long as this, on the busiest machine.
 const GAP_MAX: Duration = Duration::from_secs(15);
+/// A request is given up after 5 s.
+const GIVEN_UP: Duration = Duration::from_secs(7);
 /// How many acknowledged writes show that a writer goes on.
 const WRITES_AFTER: usize = 100;
 
@@ -56,6 +58,31 @@ fn a_leader_that_ends_in_order_hands_over_before_it_waits_for_connections() {
     another_leads(&cluster, &leader);
     assert!(cluster.runs(&leader, "server"), "it has ended, and handed over only then");
     drop(silent);
+}
+
+/// The leader cannot know what becomes of an entry that nobody else has answered. Made a second time, it would be refused for
+/// what it has itself done.
+#[test]
+fn a_create_of_unknown_outcome_is_not_said_to_be_there_already() {
+    let cluster = Cluster::up(program(), &["--workers", "0"]);
+    let leader = cluster.leader();
+    let kubectl = cluster.kubectl("kubectl").against(&leader);
+    kubectl.ok("create configmap before");
+    let others: Vec<String> = cluster.masters().into_iter().map(|(name, _)| name).filter(|n| *n != leader).collect();
+    others.iter().for_each(|other| cluster.signal(other, "server", Signal::SIGSTOP));
+    let said = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| kubectl.fails("create configmap once"));
+        // Long enough for the request to be given up, and too short for another attempt to be.
+        let began = Instant::now();
+        eventually_blocking(PATIENCE, || {
+            let decided = asked.is_finished() || began.elapsed() > GIVEN_UP;
+            if decided { Ok(()) } else { Err("kubectl waits".to_owned()) }
+        });
+        others.iter().for_each(|other| cluster.signal(other, "server", Signal::SIGCONT));
+        asked.join().expect("kubectl ends")
+    });
+    assert!(!said.contains("AlreadyExists") && said.contains("timed out"), "{said}");
+    all_serve(&cluster);
 }
 
 /// A leader that dies, is paused or is cut off takes nothing from the workers: not a container is started anew.

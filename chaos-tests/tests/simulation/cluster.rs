@@ -71,8 +71,8 @@ struct Machine {
     disk: Platter,
     /// It belongs to the cluster no more, and is not started again.
     gone: bool,
-    /// Somebody is about to start it.
-    starting: bool,
+    /// Somebody is starting or stopping it.
+    busy: bool,
     running: Option<Running>,
 }
 
@@ -166,7 +166,7 @@ impl Cluster {
     /// A machine that is not part of the cluster yet.
     fn reserve(&self, member: Place) {
         let disk = Platter::new(self.chance.fork());
-        let machine = Machine { disk, gone: true, starting: false, running: None };
+        let machine = Machine { disk, gone: true, busy: false, running: None };
         self.state.lock().machines.insert(member, machine);
     }
 
@@ -176,7 +176,7 @@ impl Cluster {
             let machine = state.machines.entry(member).or_insert_with(|| Machine {
                 disk: Platter::new(self.chance.fork()),
                 gone: false,
-                starting: false,
+                busy: false,
                 running: None,
             });
             machine.disk.clone()
@@ -283,13 +283,19 @@ impl Cluster {
 
     /// Stops a member in order: another one leads first.
     pub(crate) async fn stop(&self, member: Place) {
-        let running = self.state.lock().machines.get_mut(&member).and_then(|machine| machine.running.take());
-        let Some(running) = running else { return };
+        let running = {
+            let mut state = self.state.lock();
+            let Some(machine) = state.machines.get_mut(&member) else { return };
+            let Some(running) = machine.running.take() else { return };
+            machine.busy = true;
+            running
+        };
         running.store.resign().await;
         running.end.cancel();
         running.store.shutdown().await;
         self.net.forget(member);
         bury(running);
+        self.state.lock().machines.get_mut(&member).expect("the machine is there").busy = false;
     }
 
     /// Holds a member up for a time. Its connections are given up by the others when that is long.
@@ -316,10 +322,10 @@ impl Cluster {
 
     /// Starts a member that is down, again and again while its disk fails. One that cannot start is a failure of the run.
     pub(crate) async fn bring_back(&self, member: Place) {
-        let is_first = |machine: &mut Machine| !std::mem::replace(&mut machine.starting, true);
+        let is_first = |machine: &mut Machine| !std::mem::replace(&mut machine.busy, true);
         if self.state.lock().machines.get_mut(&member).is_some_and(is_first) {
             self.try_to_start(member).await;
-            self.state.lock().machines.get_mut(&member).expect("the machine is there").starting = false;
+            self.state.lock().machines.get_mut(&member).expect("the machine is there").busy = false;
         }
     }
 

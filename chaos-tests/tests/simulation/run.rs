@@ -175,8 +175,10 @@ async fn settle(cluster: &Cluster, truth: &Truth, logs: &[Log]) -> Result<(), St
         if revisions.values().all(|revision| *revision == Some(last)) && reached.iter().all(|at| *at >= last) {
             return Ok(());
         }
+        let behind = revisions.iter().filter(|(_, revision)| **revision != Some(last));
+        let behind: Vec<_> = behind.filter_map(|(place, _)| cluster.member(*place).map(|store| store.status())).collect();
         Err(format!(
-            "long after everything healed, members are at {revisions:?}, watchers at {reached:?}, the last revision is {last}"
+            "long after everything healed, members are at {revisions:?}, watchers at {reached:?}, the last revision is {last}: {behind:?}"
         ))
     })
     .await

@@ -1,6 +1,7 @@
 //! Which seeds are run, and what becomes of one that fails.
 //!
 //! `KONTIKI_SEED` runs one seed, `KONTIKI_SEEDS` so many, `KONTIKI_HOURS` as many as there is time for, from a fresh one on.
+//! `KONTIKI_LOG` is what the members' logs show, as `RUST_LOG` elsewhere, with simulated time: `KONTIKI_LOG=store=debug`.
 
 use std::{
     fmt,
@@ -11,6 +12,10 @@ use std::{
 
 use parking_lot::Mutex;
 use store::world::Planted;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime},
+};
 
 use crate::{
     evidence::Totals,
@@ -18,7 +23,7 @@ use crate::{
 };
 
 /// Seeds of a test run.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 1000;
 /// Runs spent on making a failure smaller.
 const SHRINKING_RUNS: usize = 60;
 /// A planted bug is found within so many seeds.
@@ -32,6 +37,24 @@ fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// The time that has passed in a simulation.
+struct Simulated;
+
+impl FormatTime for Simulated {
+    fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
+        thread_local!(static BEGAN: tokio::time::Instant = tokio::time::Instant::now());
+        write!(out, "{:9.3}", BEGAN.with(tokio::time::Instant::elapsed).as_secs_f64())
+    }
+}
+
+fn show_logs() {
+    let Ok(filter) = std::env::var("KONTIKI_LOG") else { return };
+    let shown =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_timer(Simulated).with_ansi(false);
+    // Another test of the same run may have done it.
+    drop(shown.with_writer(std::io::stderr).try_init());
+}
+
 /// Which seeds are to be run.
 pub(crate) struct Choice {
     first: u64,
@@ -41,6 +64,7 @@ pub(crate) struct Choice {
 
 impl Choice {
     pub(crate) fn of_the_environment(usual: u64) -> Self {
+        show_logs();
         let deadline = setting("KONTIKI_HOURS").map(|hours| Instant::now() + Duration::from_secs(hours * 3600));
         let (first, count) = match (setting("KONTIKI_SEED"), setting("KONTIKI_SEEDS"), deadline) {
             (Some(seed), count, _) => (seed, count.unwrap_or(1)),

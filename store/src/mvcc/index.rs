@@ -6,8 +6,9 @@
 
 use std::{cmp::Ordering, fmt, sync::Arc};
 
-/// The most items of a leaf: copying one costs about as many reference counts, and a million keys are four levels deep.
-const LEAF_ITEMS_MAX: usize = 32;
+/// The most items of a leaf: copying one costs about as many reference counts, each in a cache line of its own, and that for
+/// nearly every write to a random key.
+const LEAF_ITEMS_MAX: usize = 16;
 /// The most children of an inner node.
 const CHILDREN_MAX: usize = 32;
 
@@ -27,21 +28,84 @@ pub(crate) trait Item: Clone {
 }
 
 struct Child<T: Item> {
-    /// No key in the subtree is below it (the first child's is not looked at).
-    first: T::Owned,
     count: usize,
     node: Arc<Node<T>>,
 }
 
 impl<T: Item> Clone for Child<T> {
     fn clone(&self) -> Self {
-        Self { first: self.first.clone(), count: self.count, node: Arc::clone(&self.node) }
+        Self { count: self.count, node: Arc::clone(&self.node) }
+    }
+}
+
+impl<T: Item> Child<T> {
+    fn of(node: Arc<Node<T>>) -> Self {
+        Self { count: node.count(), node }
+    }
+}
+
+/// A subtree on its way into a node.
+struct Branch<T: Item> {
+    first: T::Owned,
+    child: Child<T>,
+}
+
+impl<T: Item> Branch<T> {
+    /// `None` for a node that holds nothing.
+    fn of(node: Arc<Node<T>>) -> Option<Self> {
+        Some(Self { first: node.first_key()?, child: Child::of(node) })
+    }
+}
+
+struct Inner<T: Item> {
+    /// For each child: no key in the subtree is below it (the first one is not looked at). Shared between versions, since it
+    /// changes only when nodes are split or joined.
+    firsts: Arc<Vec<T::Owned>>,
+    children: Vec<Child<T>>,
+}
+
+impl<T: Item> Inner<T> {
+    fn new(branches: impl IntoIterator<Item = Branch<T>>) -> Self {
+        let (firsts, children) = branches.into_iter().map(|branch| (branch.first, branch.child)).unzip();
+        Self { firsts: Arc::new(firsts), children }
+    }
+
+    /// Where a key stands: the last child that may hold it.
+    fn child_of(&self, key: T::Key<'_>) -> usize {
+        self.firsts.partition_point(|first| T::compare_owned(first, key).is_le()).saturating_sub(1)
+    }
+
+    fn insert(&mut self, at: usize, branch: Branch<T>) {
+        Arc::make_mut(&mut self.firsts).insert(at, branch.first);
+        self.children.insert(at, branch.child);
+    }
+
+    fn remove(&mut self, at: usize) -> Child<T> {
+        Arc::make_mut(&mut self.firsts).remove(at);
+        self.children.remove(at)
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        Self { firsts: Arc::new(Arc::make_mut(&mut self.firsts).split_off(at)), children: self.children.split_off(at) }
+    }
+
+    /// Joins a child with its right neighbour, and splits the two again if they are too many for one node.
+    fn merge(&mut self, left: usize) {
+        let right = self.remove(left + 1);
+        let child = &mut self.children[left];
+        let node = Arc::make_mut(&mut child.node);
+        node.absorb(Arc::unwrap_or_clone(right.node));
+        child.count += right.count;
+        if let Some(upper) = node.split() {
+            child.count -= upper.child.count;
+            self.insert(left + 1, upper);
+        }
     }
 }
 
 enum Node<T: Item> {
     Leaf(Vec<T>),
-    Inner(Vec<Child<T>>),
+    Inner(Inner<T>),
 }
 
 impl<T: Item> Clone for Node<T> {
@@ -54,7 +118,9 @@ impl<T: Item> Clone for Node<T> {
         }
         match self {
             Self::Leaf(items) => Self::Leaf(roomy(items)),
-            Self::Inner(children) => Self::Inner(roomy(children)),
+            Self::Inner(Inner { firsts, children }) => {
+                Self::Inner(Inner { firsts: Arc::clone(firsts), children: roomy(children) })
+            }
         }
     }
 }
@@ -63,64 +129,52 @@ impl<T: Item> Node<T> {
     fn count(&self) -> usize {
         match self {
             Self::Leaf(items) => items.len(),
-            Self::Inner(children) => children.iter().map(|child| child.count).sum(),
+            Self::Inner(inner) => inner.children.iter().map(|child| child.count).sum(),
         }
     }
 
     fn is_small(&self) -> bool {
         match self {
             Self::Leaf(items) => items.len() < LEAF_ITEMS_MAX / 4,
-            Self::Inner(children) => children.len() < CHILDREN_MAX / 4,
+            Self::Inner(inner) => inner.children.len() < CHILDREN_MAX / 4,
         }
     }
 
     fn first_key(&self) -> Option<T::Owned> {
         match self {
             Self::Leaf(items) => items.first().map(Item::owned_key),
-            Self::Inner(children) => children.first().and_then(|child| child.node.first_key()),
+            Self::Inner(inner) => inner.children.first().and_then(|child| child.node.first_key()),
         }
     }
 
-    /// The upper half, when there are too many.
-    fn split(&mut self) -> Option<Child<T>> {
+    /// The upper part, when there are too many.
+    fn split(&mut self) -> Option<Branch<T>> {
         let node = match self {
             Self::Leaf(items) if items.len() > LEAF_ITEMS_MAX => {
                 // Keys often arrive in order: then the lower leaf stays full.
                 Self::Leaf(items.split_off(items.len() * 3 / 4))
             }
-            Self::Inner(children) if children.len() > CHILDREN_MAX => {
-                Self::Inner(children.split_off(children.len() * 3 / 4))
+            Self::Inner(inner) if inner.children.len() > CHILDREN_MAX => {
+                Self::Inner(inner.split_off(inner.children.len() * 3 / 4))
             }
             Self::Leaf(_) | Self::Inner(_) => return None,
         };
-        Child::new(node)
+        Branch::of(Arc::new(node))
     }
 
     /// Takes over everything of the next sibling.
     fn absorb(&mut self, next: Self) {
         match (self, next) {
             (Self::Leaf(items), Self::Leaf(more)) => items.extend(more),
-            (Self::Inner(children), Self::Inner(more)) => children.extend(more),
+            (Self::Inner(inner), Self::Inner(more)) => {
+                Arc::make_mut(&mut inner.firsts).extend(Arc::unwrap_or_clone(more.firsts));
+                inner.children.extend(more.children);
+            }
             (Self::Leaf(_), Self::Inner(_)) | (Self::Inner(_), Self::Leaf(_)) => {
                 debug_assert!(false, "siblings stand at one height");
             }
         }
     }
-}
-
-impl<T: Item> Child<T> {
-    fn new(node: Node<T>) -> Option<Self> {
-        Self::of(Arc::new(node))
-    }
-
-    fn of(node: Arc<Node<T>>) -> Option<Self> {
-        Some(Self { first: node.first_key()?, count: node.count(), node })
-    }
-}
-
-/// Where a key stands among the children: the last one that may hold it.
-fn child_of<T: Item>(children: &[Child<T>], key: T::Key<'_>) -> usize {
-    children.partition_point(|child| T::compare_owned(&child.first, key).is_le()).saturating_sub(1)
 }
 
 /// An ordered set of items, cheap to clone.
@@ -161,7 +215,7 @@ impl<T: Item> Tree<T> {
                 Node::Leaf(items) => {
                     return items.binary_search_by(|item| item.compare(key)).ok().map(|at| &items[at]);
                 }
-                Node::Inner(children) => node = &children[child_of(children, key)].node,
+                Node::Inner(inner) => node = &inner.children[inner.child_of(key)].node,
             }
         }
     }
@@ -179,10 +233,10 @@ impl<T: Item> Tree<T> {
                             Ordering::Greater => false,
                         });
                 }
-                Node::Inner(children) => {
-                    let at = child_of(children, key);
-                    before += children[..at].iter().map(|child| child.count).sum::<usize>();
-                    node = &children[at].node;
+                Node::Inner(inner) => {
+                    let at = inner.child_of(key);
+                    before += inner.children[..at].iter().map(|child| child.count).sum::<usize>();
+                    node = &inner.children[at].node;
                 }
             }
         }
@@ -199,7 +253,7 @@ impl<T: Item> Tree<T> {
         loop {
             match node {
                 Node::Leaf(items) => return items.first(),
-                Node::Inner(children) => node = &children.first()?.node,
+                Node::Inner(inner) => node = &inner.children.first()?.node,
             }
         }
     }
@@ -214,10 +268,10 @@ impl<T: Item> Tree<T> {
                     let at = items.partition_point(|item| item.compare(key).is_lt());
                     return Iter { above, leaf: &items[at..] };
                 }
-                Node::Inner(children) => {
-                    let at = child_of(children, key);
-                    above.push(&children[at + 1..]);
-                    node = &children[at].node;
+                Node::Inner(inner) => {
+                    let at = inner.child_of(key);
+                    above.push(&inner.children[at + 1..]);
+                    node = &inner.children[at].node;
                 }
             }
         }
@@ -235,7 +289,7 @@ impl<T: Item> Tree<T> {
         loop {
             match node {
                 Node::Leaf(items) => return Iter { above, leaf: items.get(rank..).unwrap_or_default() },
-                Node::Inner(children) => {
+                Node::Inner(Inner { children, .. }) => {
                     let mut at = 0;
                     while at + 1 < children.len() && rank >= children[at].count {
                         rank -= children[at].count;
@@ -259,10 +313,8 @@ impl<T: Item> Tree<T> {
         let (old, split) = insert(root, item);
         self.len += usize::from(old.is_none());
         if let Some(upper) = split {
-            let lower = std::mem::replace(root, Node::Inner(Vec::with_capacity(2)));
-            if let (Node::Inner(children), Some(lower)) = (root, Child::new(lower)) {
-                children.extend([lower, upper]);
-            }
+            let lower = std::mem::replace(root, Node::Leaf(Vec::new()));
+            *root = Node::Inner(Inner::new(Branch::of(Arc::new(lower)).into_iter().chain([upper])));
         }
         old
     }
@@ -274,8 +326,8 @@ impl<T: Item> Tree<T> {
         let root = Arc::make_mut(&mut self.root);
         let old = remove(root, key);
         self.len -= usize::from(old.is_some());
-        while let Node::Inner(children) = &*self.root
-            && let [only] = &children[..]
+        while let Node::Inner(inner) = &*self.root
+            && let [only] = &inner.children[..]
         {
             self.root = Arc::clone(&only.node);
         }
@@ -300,7 +352,7 @@ impl<T: Item> Tree<T> {
             if matched == 0 {
                 while leaf.len() >= LEAF_ITEMS_MAX {
                     let rest = leaf.split_off(LEAF_ITEMS_MAX);
-                    leaves.extend(Child::new(Node::Leaf(std::mem::replace(&mut leaf, rest))));
+                    leaves.extend(Branch::of(Arc::new(Node::Leaf(std::mem::replace(&mut leaf, rest)))));
                 }
                 while candidates.next_if(|(items, _)| items[0].compare(item.key()).is_lt()).is_some() {}
             }
@@ -310,25 +362,25 @@ impl<T: Item> Tree<T> {
             if let Some((_, shared)) = candidates.next_if(|(items, _)| matched == items.len()) {
                 leaf.truncate(leaf.len() - matched);
                 matched = 0;
-                leaves.extend(Child::new(Node::Leaf(std::mem::take(&mut leaf))));
-                leaves.extend(Child::of(shared.clone()));
+                leaves.extend(Branch::of(Arc::new(Node::Leaf(std::mem::take(&mut leaf)))));
+                leaves.extend(Branch::of(shared.clone()));
             }
         }
         while !leaf.is_empty() {
             let rest = leaf.split_off(leaf.len().min(LEAF_ITEMS_MAX));
-            leaves.extend(Child::new(Node::Leaf(std::mem::replace(&mut leaf, rest))));
+            leaves.extend(Branch::of(Arc::new(Node::Leaf(std::mem::replace(&mut leaf, rest)))));
         }
         while leaves.len() > 1 {
             let mut above = Vec::new();
             let mut rest = leaves.into_iter();
             loop {
-                let children: Vec<_> = rest.by_ref().take(CHILDREN_MAX).collect();
-                let Some(child) = Child::new(Node::Inner(children)) else { break };
-                above.push(child);
+                let inner = Inner::new(rest.by_ref().take(CHILDREN_MAX));
+                let Some(branch) = Branch::of(Arc::new(Node::Inner(inner))) else { break };
+                above.push(branch);
             }
             leaves = above;
         }
-        leaves.pop().map_or_else(Self::default, |root| Self { root: root.node, len })
+        leaves.pop().map_or_else(Self::default, |root| Self { root: root.child.node, len })
     }
 
     /// Calls `changed(before, after)` for every key whose item differs, in no promised order of calls between keys.
@@ -393,12 +445,12 @@ fn open<'a, T: Item>(parts: &mut Vec<Part<'a, T>>) {
     if let Some(Part::Node(node)) = parts.pop() {
         match &**node {
             Node::Leaf(items) => parts.extend(items.iter().rev().map(Part::Item)),
-            Node::Inner(children) => parts.extend(children.iter().rev().map(|child| Part::Node(&child.node))),
+            Node::Inner(inner) => parts.extend(inner.children.iter().rev().map(|child| Part::Node(&child.node))),
         }
     }
 }
 
-fn insert<T: Item>(node: &mut Node<T>, item: T) -> (Option<T>, Option<Child<T>>) {
+fn insert<T: Item>(node: &mut Node<T>, item: T) -> (Option<T>, Option<Branch<T>>) {
     let old = match node {
         Node::Leaf(items) => match items.binary_search_by(|other| other.compare(item.key())) {
             Ok(at) => return (Some(std::mem::replace(&mut items[at], item)), None),
@@ -407,13 +459,14 @@ fn insert<T: Item>(node: &mut Node<T>, item: T) -> (Option<T>, Option<Child<T>>)
                 None
             }
         },
-        Node::Inner(children) => {
-            let at = child_of(children, item.key());
-            let (old, split) = insert(Arc::make_mut(&mut children[at].node), item);
-            children[at].count += usize::from(old.is_none());
+        Node::Inner(inner) => {
+            let at = inner.child_of(item.key());
+            let child = &mut inner.children[at];
+            let (old, split) = insert(Arc::make_mut(&mut child.node), item);
+            child.count += usize::from(old.is_none());
             if let Some(upper) = split {
-                children[at].count -= upper.count;
-                children.insert(at + 1, upper);
+                child.count -= upper.child.count;
+                inner.insert(at + 1, upper);
             }
             old
         }
@@ -424,29 +477,16 @@ fn insert<T: Item>(node: &mut Node<T>, item: T) -> (Option<T>, Option<Child<T>>)
 fn remove<T: Item>(node: &mut Node<T>, key: T::Key<'_>) -> Option<T> {
     match node {
         Node::Leaf(items) => items.binary_search_by(|item| item.compare(key)).ok().map(|at| items.remove(at)),
-        Node::Inner(children) => {
-            let at = child_of(children, key);
-            let old = remove(Arc::make_mut(&mut children[at].node), key)?;
-            children[at].count -= 1;
-            if children[at].node.is_small() && children.len() > 1 {
-                let left = at.min(children.len() - 2);
-                merge(children, left);
+        Node::Inner(inner) => {
+            let at = inner.child_of(key);
+            let child = &mut inner.children[at];
+            let old = remove(Arc::make_mut(&mut child.node), key)?;
+            child.count -= 1;
+            if child.node.is_small() && inner.children.len() > 1 {
+                inner.merge(at.min(inner.children.len() - 2));
             }
             Some(old)
         }
-    }
-}
-
-/// Joins a child with its right neighbour, and splits the two again if they are too many for one node.
-fn merge<T: Item>(children: &mut Vec<Child<T>>, left: usize) {
-    let right = children.remove(left + 1);
-    let child = &mut children[left];
-    let node = Arc::make_mut(&mut child.node);
-    node.absorb(Arc::unwrap_or_clone(right.node));
-    child.count += right.count;
-    if let Some(upper) = node.split() {
-        child.count -= upper.count;
-        children.insert(left + 1, upper);
     }
 }
 
@@ -470,9 +510,9 @@ impl<'a, T: Item> Iterator for Iter<'a, T> {
             let Some(child) = child else { continue };
             self.above.push(rest);
             let mut node = &*child.node;
-            while let Node::Inner(children) = node {
-                self.above.push(&children[1..]);
-                node = &children[0].node;
+            while let Node::Inner(inner) = node {
+                self.above.push(&inner.children[1..]);
+                node = &inner.children[0].node;
             }
             if let Node::Leaf(items) = node {
                 self.leaf = items;
@@ -502,7 +542,7 @@ impl<'a, T: Item> Iterator for Leaves<'a, T> {
             match &**node {
                 Node::Leaf(items) if items.is_empty() => {}
                 Node::Leaf(items) => return Some((items, node)),
-                Node::Inner(children) => self.nodes.extend(children.iter().rev().map(|child| &child.node)),
+                Node::Inner(inner) => self.nodes.extend(inner.children.iter().rev().map(|child| &child.node)),
             }
         }
     }

@@ -212,7 +212,8 @@ impl RaftLogStorage<Types> for LogStorage {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        self.wal.save_committed(committed.map(position)).await
+        self.wal.save_committed(committed.map(position));
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {

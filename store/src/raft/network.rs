@@ -58,11 +58,13 @@ pub(crate) enum CallKind {
     Append = 4,
     /// Answered at once, by nothing: it makes a connection, so that later calls find one.
     Hello = 5,
+    /// An append without entries on a stream: it tells how far the log is committed, and is answered only when refused.
+    Commit = 6,
 }
 
 impl CallKind {
     pub(super) fn from_number(number: u32) -> Option<Self> {
-        [Self::Vote, Self::PreVote, Self::TransferLeader, Self::Append, Self::Hello]
+        [Self::Vote, Self::PreVote, Self::TransferLeader, Self::Append, Self::Hello, Self::Commit]
             .into_iter()
             .find(|kind| *kind as u32 == number)
     }
@@ -215,7 +217,7 @@ impl Peer {
     }
 }
 
-/// The answers of one stream, until the first that ends it. `sent` counts the requests.
+/// The answers of one stream, until the first that ends it. `sent` counts the requests that get one.
 fn answers(
     stream: Streaming<Frame>,
     sent: Arc<AtomicU64>,
@@ -273,9 +275,13 @@ impl RaftNetworkV2<Types> for Peer {
             if Pin::new(&mut input).peek().await.is_none() {
                 return Ok(Box::pin(stream::empty()) as BoxStream<'s, _>);
             }
-            let frames = input.map(|request| codec::encode_append(&request)).scan((), move |(), body| {
-                count.fetch_add(1, Ordering::Relaxed);
-                let frame = body.map(|body| Frame { kind: CallKind::Append as u32, body });
+            let frames = input.enumerate().scan((), move |(), (at, request)| {
+                // The first request of a stream may be its only one, and then openraft waits for the answer.
+                let kind = if at > 0 && request.entries.is_empty() { CallKind::Commit } else { CallKind::Append };
+                if kind == CallKind::Append {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                let frame = codec::encode_append(&request).map(|body| Frame { kind: kind as u32, body });
                 let frame = frame.inspect_err(|error| tracing::error!(member = id, %error, "cannot encode entries"));
                 std::future::ready(frame.ok())
             });

@@ -1,10 +1,11 @@
 //! What other members may ask of this one.
 
-use std::{io, pin::Pin};
+use std::{collections::VecDeque, io, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest};
+use parking_lot::Mutex;
 use proto::raftpb::{
     ForwardRequest, ForwardResponse, Frame, KeepAliveRequest, KeepAliveResponse, ReadIndexRequest, ReadIndexResponse,
     SnapshotChunk, raft_server,
@@ -27,7 +28,7 @@ type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The service of one member.
 pub(crate) struct Server {
-    pub(crate) store: std::sync::Arc<Inner>,
+    pub(crate) store: Arc<Inner>,
 }
 
 /// The member a request comes from, as its certificate says.
@@ -76,16 +77,25 @@ impl raft_server::Raft for Server {
     async fn append(&self, request: Request<Streaming<Frame>>) -> Result<Response<Out<Frame>>, Status> {
         let sender = sender(&request)?;
         let election = self.store.election.clone();
+        // Of the requests under way, in their order: whether the sender waits to hear that they were accepted.
+        let waited_for = Arc::<Mutex<VecDeque<bool>>>::default();
+        let asked = waited_for.clone();
         // A broken frame ends the input; what came before it is answered.
-        let input = request.into_inner().map(move |frame| decode_append(frame, sender)).scan((), move |(), request| {
-            if let Ok(request) = &request {
+        let input = request.into_inner().scan((), move |(), frame| {
+            let kind = frame.as_ref().map_or(0, |frame| frame.kind);
+            let request = decode_append(frame, sender).inspect(|request| {
                 election.heard(request.vote);
-            }
+                asked.lock().push_back(kind != CallKind::Commit as u32);
+            });
             future::ready(request.inspect_err(|status| tracing::debug!(%status, "a stream of entries ended")).ok())
         });
-        let answers = self.store.raft.stream_append(input).map(|answer| match answer {
-            Ok(answer) => Ok(Frame { kind: CallKind::Append as u32, body: codec::encode_answer(&answer) }),
-            Err(fatal) => Err(unavailable(fatal)),
+        let answers = self.store.raft.stream_append(input).filter_map(move |answer| {
+            let is_waited_for = waited_for.lock().pop_front().unwrap_or(true);
+            future::ready(match answer {
+                Ok(Ok(_)) if !is_waited_for => None,
+                Ok(answer) => Some(Ok(Frame { kind: CallKind::Append as u32, body: codec::encode_answer(&answer) })),
+                Err(fatal) => Some(Err(unavailable(fatal))),
+            })
         });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -117,7 +127,7 @@ impl raft_server::Raft for Server {
                 }
                 encode(&raft.handle_transfer_leader(question).await.map_err(unavailable)?)?
             }
-            Some(CallKind::Append) => {
+            Some(CallKind::Append | CallKind::Commit) => {
                 let question = decode_append(Ok(Frame { kind, body }), sender)?;
                 let answer: AppendEntriesResponse<Types> = raft.append_entries(question).await.map_err(unavailable)?;
                 encode(&answer)?

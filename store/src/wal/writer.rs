@@ -48,7 +48,6 @@ impl From<io::Error> for Failure {
 pub(super) enum Job {
     Append { entries: Vec<Entry>, done: Done },
     Vote { vote: Vote, done: oneshot::Sender<io::Result<()>> },
-    Committed(Position),
     Truncate(Option<Position>),
     Purge(Position),
     Stop,
@@ -99,7 +98,8 @@ pub(super) struct Writer {
     records: Vec<Record>,
     completions: Vec<Completion>,
     must_flush: bool,
-    committed_changed: bool,
+    /// The last entry of the log, this batch included.
+    last: Option<Position>,
     stop: bool,
     /// For room on the disk.
     waiting: bool,
@@ -135,9 +135,9 @@ impl Writer {
             }
         };
         let next_length = (active.length * 2).clamp(first, options.segment_bytes_max);
-        let (vote, committed, purged) = {
+        let (vote, committed, purged, last) = {
             let index = shared.index.lock();
-            (index.vote, index.committed, index.purged)
+            (index.vote, index.committed, index.purged, index.last())
         };
         Ok(Self {
             world: world.clone(),
@@ -158,7 +158,7 @@ impl Writer {
             records: Vec::new(),
             completions: Vec::new(),
             must_flush: false,
-            committed_changed: false,
+            last,
             stop: false,
             waiting: false,
             buffer: Vec::new(),
@@ -248,6 +248,7 @@ impl Writer {
         match job {
             Job::Append { entries, done } => {
                 self.must_flush = true;
+                self.last = entries.last().map(Entry::position).or(self.last);
                 self.records.extend(entries.into_iter().map(Record::Entry));
                 self.completions.push(Completion::Append(done));
             }
@@ -257,14 +258,13 @@ impl Writer {
                 self.records.push(Record::Vote(vote));
                 self.completions.push(Completion::Vote(done));
             }
-            Job::Committed(position) => {
-                self.committed_changed |= self.committed != Some(position);
-                self.committed = Some(position);
+            Job::Truncate(last) => {
+                self.last = last;
+                self.records.push(Record::Truncate(last));
             }
-            Job::Truncate(last) => self.records.push(Record::Truncate(last)),
             Job::Purge(upto) => {
                 self.must_flush = true;
-                self.purged = self.purged.max(Some(upto));
+                (self.purged, self.last) = (self.purged.max(Some(upto)), self.last.max(Some(upto)));
                 self.records.push(Record::Purge(upto));
             }
             Job::Stop => self.stop = true,
@@ -274,9 +274,7 @@ impl Writer {
 
     /// Puts the batch into the segment; nothing of it counts before [`Writer::flush`].
     fn write(&mut self) -> Result<(), Failure> {
-        if let Some(committed) = self.committed.filter(|_| std::mem::take(&mut self.committed_changed)) {
-            self.records.push(Record::Committed(committed));
-        }
+        self.note_committed();
         self.buffer.clear();
         self.places.clear();
         let mut size: u64 = self.records.iter().map(|record| record.size() as u64).sum();
@@ -317,6 +315,15 @@ impl Writer {
             self.preparer.want(self.next_length);
         }
         self.remove_purged()
+    }
+
+    /// How far the log is committed, as far as this batch reaches: the entries after it may not be in the log yet.
+    fn note_committed(&mut self) {
+        let committed = self.shared.index.lock().committed.min(self.last);
+        if committed > self.committed {
+            self.committed = committed;
+            self.records.extend(committed.map(Record::Committed));
+        }
     }
 
     fn state(&self) -> Vec<Record> {

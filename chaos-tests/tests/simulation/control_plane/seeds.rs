@@ -8,7 +8,7 @@ use super::{evidence::Totals, run, schedule_of};
 use crate::seeds::{Choice, assert_found, assert_repeatable, survey};
 
 /// Seeds of a test run.
-const SEEDS: u64 = 72;
+const SEEDS: u64 = 100;
 
 #[test]
 fn the_control_plane_keeps_its_promises_under_every_seed() {
