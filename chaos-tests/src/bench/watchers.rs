@@ -8,11 +8,18 @@ use hdrhistogram::Histogram;
 use proto::etcdserverpb::{
     PutRequest, WatchCreateRequest, WatchRequest, watch_client::WatchClient, watch_request::RequestUnion,
 };
-use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{MissedTickBehavior, timeout},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use crate::load::{Figures, kv, note, times};
+
+/// Nothing that is waited for takes so long, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Watchers and what they see.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +48,18 @@ pub async fn run(load: Watchers, channels: &[Channel]) -> Result<Figures> {
         let channel = channels[number % channels.len()].clone();
         streams.spawn(one_stream(channel, each, puts * each as u64, epoch, ready.clone()));
     }
-    for _ in 0..load.streams {
-        if created.recv().await.is_none() {
-            break;
+    let mut begun = 0;
+    while begun < load.streams {
+        tokio::select! {
+            biased;
+            Some(ended) = streams.join_next() => {
+                ended??;
+                anyhow::bail!("a watch stream ended before the first put");
+            }
+            Some(()) = created.recv() => begun += 1,
+            () = tokio::time::sleep(PATIENCE) => anyhow::bail!("{begun} of {} watch streams have begun", load.streams),
         }
     }
-    drop(ready);
     let start = Instant::now();
     let mut clients: Vec<_> = channels.iter().map(kv).collect();
     let mut pace = tokio::time::interval(Duration::from_secs(1) / load.puts_a_second);
@@ -58,7 +71,7 @@ pub async fn run(load: Watchers, channels: &[Channel]) -> Result<Figures> {
         clients[turn].put(PutRequest { key: "watched/key".into(), value, ..PutRequest::default() }).await?;
     }
     let mut all = times();
-    while let Some(seen) = streams.join_next().await {
+    while let Some(seen) = timeout(PATIENCE, streams.join_next()).await.context("watches miss events")? {
         all.add(seen??)?;
     }
     Ok(Figures::of(&all, start.elapsed(), 0))
