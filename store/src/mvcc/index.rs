@@ -53,13 +53,13 @@ struct Branch<T: Item> {
 impl<T: Item> Branch<T> {
     /// `None` for a node that holds nothing.
     fn of(node: Arc<Node<T>>) -> Option<Self> {
-        Some(Self { first: node.first_key()?, child: Child::of(node) })
+        Some(Self { first: node.first()?, child: Child::of(node) })
     }
 }
 
 struct Inner<T: Item> {
-    /// For each child: no key in the subtree is below it (the first one is not looked at). Shared between versions, since it
-    /// changes only when nodes are split or joined.
+    /// For each child: no key in the subtree is below it, and none before it is not. The first one is not looked at: whatever is
+    /// below the second one goes to the first child. Shared between versions, since it changes only when nodes are split or joined.
     firsts: Arc<Vec<T::Owned>>,
     children: Vec<Child<T>>,
 }
@@ -72,7 +72,8 @@ impl<T: Item> Inner<T> {
 
     /// Where a key stands: the last child that may hold it.
     fn child_of(&self, key: T::Key<'_>) -> usize {
-        self.firsts.partition_point(|first| T::compare_owned(first, key).is_le()).saturating_sub(1)
+        let later = self.firsts.get(1..).unwrap_or_default();
+        later.partition_point(|first| T::compare_owned(first, key).is_le())
     }
 
     fn insert(&mut self, at: usize, branch: Branch<T>) {
@@ -140,10 +141,12 @@ impl<T: Item> Node<T> {
         }
     }
 
-    fn first_key(&self) -> Option<T::Owned> {
+    /// What no key in the subtree is below. Of an inner node it is its own bound, and not the first key that is there now: what
+    /// is put in between the two later belongs to this node, also once it is joined with the one before it.
+    fn first(&self) -> Option<T::Owned> {
         match self {
             Self::Leaf(items) => items.first().map(Item::owned_key),
-            Self::Inner(inner) => inner.children.first().and_then(|child| child.node.first_key()),
+            Self::Inner(inner) => inner.firsts.first().cloned(),
         }
     }
 
@@ -662,6 +665,32 @@ mod tests {
         let shared = nodes(&tree).iter().filter(|node| before.contains(node)).count();
         assert_eq!(shared, before.len() - 4);
         assert_eq!(tree.len(), 60_000);
+    }
+
+    /// Long enough for inner nodes to split and to be joined again, with boundaries whose own item is gone.
+    #[test]
+    fn every_item_is_found_after_ranges_were_emptied_and_filled_again() {
+        let mut tree = from_sorted((0..20_000).map(|key| Pair(key, 0)));
+        let mut model: BTreeMap<u16, u32> = (0..20_000).map(|key| (key, 0)).collect();
+        let mut state = 1_u64;
+        let mut below = |limit: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            u16::try_from((state >> 33) % limit).unwrap()
+        };
+        for round in 1..300 {
+            let from = below(20_000);
+            for key in from..from.saturating_add(below(6000)).min(20_000) {
+                assert_eq!(tree.remove(key).map(|pair| pair.1), model.remove(&key), "key {key} in round {round}");
+            }
+            for _ in 0..3000 {
+                let key = below(20_000);
+                assert_eq!(tree.insert(Pair(key, round)).map(|pair| pair.1), model.insert(key, round), "{key}");
+            }
+            for (key, value) in &model {
+                assert_eq!(tree.get(*key).map(|pair| pair.1), Some(*value), "key {key} after round {round}");
+            }
+        }
+        check(&tree, &model);
     }
 
     #[test]
