@@ -262,12 +262,13 @@ pub(crate) struct Written {
     pub(crate) created: bool,
 }
 
-enum Attempt {
-    Written(Written),
+/// How one attempt to write ended.
+pub(crate) enum Attempt<T> {
+    Done(T),
     /// Another write came first.
     Overtaken(Error),
-    /// Nobody knows whether it was written: what is tried again now could be refused for what it has done itself, or, under a
-    /// name made for it, be there twice.
+    /// The store gave an error, and may have written all the same: what is tried again now could be refused for what it has done
+    /// itself, or, under a name made for it, be there twice.
     Unknown(Error),
 }
 
@@ -292,7 +293,7 @@ pub(crate) async fn write(
             _ => attempt(call, name, live, options, draft, fresh).await,
         };
         match attempt {
-            Ok(Attempt::Written(written)) => return Ok(written),
+            Ok(Attempt::Done(written)) => return Ok(written),
             // A name that is taken stays taken. An address that was picked and is taken by now is picked anew.
             Ok(Attempt::Overtaken(error))
                 if round >= ATTEMPTS || (presence == Presence::Absent && is_taken(&error)) =>
@@ -319,7 +320,7 @@ async fn attempt(
     options: &WriteOptions,
     draft: Drafter<'_>,
     fresh: bool,
-) -> Result<Attempt> {
+) -> Result<Attempt<Written>> {
     let kind = call.resource.kind;
     if live.is_none() && !kind.verbs.contains(&"create") {
         return Err(Status::method_not_allowed().into());
@@ -360,7 +361,7 @@ async fn attempt(
             return Ok(Attempt::Overtaken(modified()));
         }
         object.set_resource_version(live.revision);
-        return Ok(Attempt::Written(Written { object, created: false }));
+        return Ok(Attempt::Done(Written { object, created: false }));
     }
     let gone = old.is_some() && prepare::is_released(call, &object);
     let (claim, release) = claims::difference(kind, old, (!gone).then_some(&object));
@@ -378,7 +379,7 @@ async fn attempt(
     match call.server.storage.commit_or_rehearse(commit, options.dry_run).await {
         Ok(Committed::Done(revision)) => {
             object.set_resource_version(revision);
-            Ok(Attempt::Written(Written { object, created: live.is_none() }))
+            Ok(Attempt::Done(Written { object, created: live.is_none() }))
         }
         Ok(Committed::Claimed) => Ok(Attempt::Overtaken(claims::taken(kind, &object, &claim, &call.server.storage))),
         // Whose turn comes next sees what this one has booked.

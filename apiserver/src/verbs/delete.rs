@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result, status_response},
     negotiation::{self, MediaType},
     options::{DeleteOptions, Preconditions, Propagation},
-    pipeline::{Call, Live},
+    pipeline::{Attempt, Call, Live},
     prepare,
     storage::{Commit, Committed, Expected},
 };
@@ -74,9 +74,10 @@ pub(crate) async fn one_in(call: &Call, namespace: &str, name: &str, options: &D
             None => Err(Status::not_found(call.resource.kind.resource(), name).into()),
         };
         match attempt {
-            Ok(Some(deleted)) => return Ok(deleted),
-            Ok(None) if round >= ATTEMPTS => return Err(Status::modified(call.resource.kind.resource(), name).into()),
-            Ok(None) => fresh = true,
+            Ok(Attempt::Done(deleted)) => return Ok(deleted),
+            Ok(Attempt::Overtaken(error)) if round >= ATTEMPTS => return Err(error),
+            Ok(Attempt::Overtaken(_)) => fresh = true,
+            Ok(Attempt::Unknown(error)) => return Err(error),
             Err(error) if fresh => return Err(error),
             Err(_) => fresh = true,
         }
@@ -84,14 +85,13 @@ pub(crate) async fn one_in(call: &Call, namespace: &str, name: &str, options: &D
     Err(Status::internal("a deletion did not end").into())
 }
 
-/// `None` when another write came first.
 async fn attempt(
     call: &Call,
     namespace: &str,
     name: &str,
     live: Live,
     options: &DeleteOptions,
-) -> Result<Option<Deleted>> {
+) -> Result<Attempt<Deleted>> {
     let kind = call.resource.kind;
     check(call, &live, &options.preconditions)?;
     admission::delete(&Change { namespace, ..call.change(name, Operation::Delete, Some(&live.object)) }).await?;
@@ -101,7 +101,7 @@ async fn attempt(
     let value = crate::encode::value(kind, &mut object);
     if !gone && live.json == value.slice(1..) {
         object.set_resource_version(live.revision);
-        return Ok(Some(Deleted::Pending(object)));
+        return Ok(Attempt::Done(Deleted::Pending(object)));
     }
     let (claim, release) = claims::difference(kind, Some(&live.object), (!gone).then_some(&object));
     let key = call.resource.key(namespace, name);
@@ -115,13 +115,16 @@ async fn attempt(
         also: &[],
         fence: call.fence(),
     };
-    match call.server.storage.commit_or_rehearse(commit, options.dry_run).await? {
-        Committed::Done(revision) => {
+    Ok(match call.server.storage.commit_or_rehearse(commit, options.dry_run).await {
+        Ok(Committed::Done(revision)) => {
             object.set_resource_version(revision);
-            Ok(Some(if gone { Deleted::Gone(object) } else { Deleted::Pending(object) }))
+            Attempt::Done(if gone { Deleted::Gone(object) } else { Deleted::Pending(object) })
         }
-        Committed::Changed | Committed::Claimed | Committed::Outdated => Ok(None),
-    }
+        Ok(Committed::Changed | Committed::Claimed | Committed::Outdated) => {
+            Attempt::Overtaken(Status::modified(kind.resource(), name).into())
+        }
+        Err(error) => Attempt::Unknown(error),
+    })
 }
 
 /// Marks an object as one that is to go: when, and what has to happen before.

@@ -3,19 +3,33 @@
 //! What must hold: no acknowledged write is lost, the others go on soon, and whoever comes back catches up. The gaps are
 //! printed, not asserted to be short (a busy machine is slow): only that they end.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use chaos_tests::{Cluster, cluster::PATIENCE, command::run};
+use futures_util::future;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kontiki::chaos::{Acknowledged, History, Place, Writer};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
 use nix::sys::signal::Signal;
+use serde_json::json;
 use testing::eventually_blocking;
+use tokio::time::timeout;
 
-use crate::program;
+use crate::{
+    kube_rs::{self, object, refusal, soon},
+    program,
+};
 
 /// No gap may be as long as this, on the busiest machine.
 const GAP_MAX: Duration = Duration::from_secs(15);
-/// A request is given up after 5 s.
-const GIVEN_UP: Duration = Duration::from_secs(7);
+/// A write is given up after 5 s. One that is tried again is at it now.
+const AGAIN: Duration = Duration::from_secs(7);
 /// How many acknowledged writes show that a writer goes on.
 const WRITES_AFTER: usize = 100;
 
@@ -60,28 +74,29 @@ fn a_leader_that_ends_in_order_hands_over_before_it_waits_for_connections() {
     drop(silent);
 }
 
-/// The leader cannot know what becomes of an entry that nobody else has answered. Made a second time, it would be refused for
-/// what it has itself done.
-#[test]
-fn a_create_of_unknown_outcome_is_not_said_to_be_there_already() {
+/// The leader cannot know what becomes of an entry that nobody else has answered. What it tried a second time would be refused
+/// for what it has itself done: a create, since the object is there already, and a deletion, since it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_of_unknown_outcome_is_not_refused_for_what_it_did() {
     let cluster = Cluster::up(program(), &["--workers", "0"]);
     let leader = cluster.leader();
-    let kubectl = cluster.kubectl("kubectl").against(&leader);
-    kubectl.ok("create configmap before");
+    let api: Api<ConfigMap> = Api::namespaced(kube_rs::client_of(&cluster, &leader).await, "default");
+    let config_map = |name: &str| object(json!({"metadata": {"name": name}}));
+    api.create(&PostParams::default(), &config_map("old")).await.expect("all masters are there");
     let others: Vec<String> = cluster.masters().into_iter().map(|(name, _)| name).filter(|n| *n != leader).collect();
-    others.iter().for_each(|other| cluster.signal(other, "server", Signal::SIGSTOP));
-    let said = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| kubectl.fails("create configmap once"));
-        // Long enough for the request to be given up, and too short for another attempt to be.
-        let began = Instant::now();
-        eventually_blocking(PATIENCE, || {
-            let decided = asked.is_finished() || began.elapsed() > GIVEN_UP;
-            if decided { Ok(()) } else { Err("kubectl waits".to_owned()) }
-        });
-        others.iter().for_each(|other| cluster.signal(other, "server", Signal::SIGCONT));
-        asked.join().expect("kubectl ends")
-    });
-    assert!(!said.contains("AlreadyExists") && said.contains("timed out"), "{said}");
+    let signal_others = |signal| others.iter().for_each(|other| cluster.signal(other, "server", signal));
+    signal_others(Signal::SIGSTOP);
+    let (new, post, delete) = (config_map("new"), PostParams::default(), DeleteParams::default());
+    let mut asked = pin!(future::join(api.create(&post, &new), api.delete("old", &delete)));
+    let mut told = timeout(AGAIN, &mut asked).await.ok();
+    signal_others(Signal::SIGCONT);
+    if told.is_none() {
+        told = Some(soon("the answers come", asked).await);
+    }
+    let (created, deleted) = told.expect("there are answers");
+    for refused in [refusal(created), refusal(deleted)] {
+        assert!(refused.code == 504 && refused.message.contains("timed out"), "{refused:?}");
+    }
     all_serve(&cluster);
 }
 

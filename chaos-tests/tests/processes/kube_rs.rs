@@ -37,9 +37,21 @@ pub(crate) async fn client(cluster: &Cluster) -> Client {
     Client::try_from(config(cluster).await).expect("a client")
 }
 
+/// The same, straight to one master, and asking once: what is refused is not tried again.
+pub(crate) async fn client_of(cluster: &Cluster, master: &str) -> Client {
+    let options = KubeConfigOptions { context: Some(format!("kontiki-{master}")), ..KubeConfigOptions::default() };
+    let mut config = config_with(cluster, &options).await;
+    config.default_retry = false;
+    Client::try_from(config).expect("a client")
+}
+
 async fn config(cluster: &Cluster) -> Config {
+    config_with(cluster, &KubeConfigOptions::default()).await
+}
+
+async fn config_with(cluster: &Cluster, options: &KubeConfigOptions) -> Config {
     let written = Kubeconfig::read_from(cluster.dir().join("kubeconfig")).expect("kube reads the kubeconfig");
-    Config::from_custom_kubeconfig(written, &KubeConfigOptions::default()).await.expect("kube takes the kubeconfig")
+    Config::from_custom_kubeconfig(written, options).await.expect("kube takes the kubeconfig")
 }
 
 /// An object of a type, from its JSON.
