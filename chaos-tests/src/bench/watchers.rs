@@ -48,18 +48,20 @@ pub async fn run(load: Watchers, channels: &[Channel]) -> Result<Figures> {
         let channel = channels[number % channels.len()].clone();
         streams.spawn(one_stream(channel, each, puts * each as u64, epoch, ready.clone()));
     }
-    let mut begun = 0;
-    while begun < load.streams {
-        tokio::select! {
-            biased;
-            Some(ended) = streams.join_next() => {
-                ended??;
-                anyhow::bail!("a watch stream ended before the first put");
+    let begun = async {
+        for _ in 0..load.streams {
+            tokio::select! {
+                biased;
+                Some(ended) = streams.join_next() => {
+                    ended??;
+                    anyhow::bail!("a watch stream ended before the first put");
+                }
+                Some(()) = created.recv() => {}
             }
-            Some(()) = created.recv() => begun += 1,
-            () = tokio::time::sleep(PATIENCE) => anyhow::bail!("{begun} of {} watch streams have begun", load.streams),
         }
-    }
+        Ok(())
+    };
+    timeout(PATIENCE, begun).await.context("watch streams do not begin")??;
     let start = Instant::now();
     let mut clients: Vec<_> = channels.iter().map(kv).collect();
     let mut pace = tokio::time::interval(Duration::from_secs(1) / load.puts_a_second);
@@ -71,9 +73,13 @@ pub async fn run(load: Watchers, channels: &[Channel]) -> Result<Figures> {
         clients[turn].put(PutRequest { key: "watched/key".into(), value, ..PutRequest::default() }).await?;
     }
     let mut all = times();
-    while let Some(seen) = timeout(PATIENCE, streams.join_next()).await.context("watches miss events")? {
-        all.add(seen??)?;
-    }
+    let told = async {
+        while let Some(seen) = streams.join_next().await {
+            all.add(seen??)?;
+        }
+        anyhow::Ok(())
+    };
+    timeout(PATIENCE, told).await.context("watches miss events")??;
     Ok(Figures::of(&all, start.elapsed(), 0))
 }
 
@@ -85,16 +91,19 @@ async fn one_stream(
     ready: mpsc::Sender<()>,
 ) -> Result<Histogram<u64>> {
     let (requests, queue) = mpsc::channel(64);
+    let create = || {
+        let watched = ("watched/".into(), "watched0".into());
+        let create = WatchCreateRequest { key: watched.0, range_end: watched.1, ..WatchCreateRequest::default() };
+        WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) }
+    };
+    // etcd answers the opening of a stream with the answer to its first request.
+    requests.send(create()).await?;
     let mut answers = WatchClient::new(channel).watch(ReceiverStream::new(queue)).await?.into_inner();
     let mut times = times();
-    for _ in 0..watches {
-        let create = WatchCreateRequest {
-            key: "watched/".into(),
-            range_end: "watched0".into(),
-            ..WatchCreateRequest::default()
-        };
-        let request_union = Some(RequestUnion::CreateRequest(create));
-        requests.send(WatchRequest { request_union }).await?;
+    for number in 0..watches {
+        if number > 0 {
+            requests.send(create()).await?;
+        }
         let created = answers.message().await?.is_some_and(|answer| answer.created);
         anyhow::ensure!(created, "a watch was not created");
     }
