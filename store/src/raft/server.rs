@@ -127,13 +127,15 @@ impl raft_server::Raft for Server {
                 }
                 encode(&raft.handle_transfer_leader(question).await.map_err(unavailable)?)?
             }
-            Some(CallKind::Append | CallKind::Commit) => {
+            Some(CallKind::Append) => {
                 let question = decode_append(Ok(Frame { kind, body }), sender)?;
                 let answer: AppendEntriesResponse<Types> = raft.append_entries(question).await.map_err(unavailable)?;
                 encode(&answer)?
             }
             Some(CallKind::Hello) => Bytes::new(),
-            None => return Err(Status::unimplemented(format!("this member does not know calls of kind {kind}"))),
+            Some(CallKind::Commit) | None => {
+                return Err(Status::unimplemented(format!("this member does not know calls of kind {kind}")));
+            }
         };
         Ok(Response::new(Frame { kind, body: answer }))
     }
