@@ -22,6 +22,8 @@ use super::{
 };
 use crate::load::kv;
 
+/// No start takes so long, however busy the machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Clients that write while a leader goes away.
 const WRITERS: usize = 64;
 /// How long a client waits for one answer before it asks another member.
@@ -59,9 +61,11 @@ pub async fn lose_leaders(members: &mut dyn Members, signal: Signal, times: usiz
 
 fn alive(members: &dyn Members, member: usize) -> bool {
     let Ok(pid) = members.pid(member) else { return false };
-    // A zombie has ended: its parent, this bench or init, has not looked yet.
+    // A zombie has ended: its parent, this bench or init, has not looked yet. Nor can it, before the last thread is gone: the
+    // first one is a zombie already while another still waits for a flush.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, fields)| !fields.trim_start().starts_with(['Z', 'X']))
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    stat.rsplit_once(')').is_some_and(|(_, fields)| !fields.trim_start().starts_with(['Z', 'X']) || threads > 1)
 }
 
 /// Kills a member that does not lead, and starts it again; from its start until it answers a linearizable get.
@@ -89,7 +93,7 @@ pub async fn restart(members: &mut dyn Members) -> Result<Duration> {
         }
     });
     tokio::task::block_in_place(|| members.start())?;
-    let served = looking.await?;
+    let served = timeout(PATIENCE, looking).await.context("a member that was started again does not serve")??;
     let new = members.pid(member)?;
     anyhow::ensure!(new != old, "the member was not started again");
     let (age, since) = (processes::age(new)?, served.elapsed());
