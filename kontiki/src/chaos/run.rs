@@ -42,7 +42,8 @@ pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<boo
     preflight::writable(args.junit.iter().chain(&args.report))?;
     let held = preflight::take(&cluster, say)?;
     let began = jiff::Timestamp::now();
-    let session = Session::open(&cluster, began.as_second()).await?;
+    // A killed run's namespace may still be on its way out: a run that follows at once needs another name.
+    let session = Session::open(&cluster, began.as_millisecond()).await?;
     let observer = session.observe(&cluster);
     preflight::healthy(&cluster, &observer, &session.kube).await?;
     session.clean_up().await?;
