@@ -127,7 +127,7 @@ pub(crate) async fn follow(server: ApiServer) {
         for event in batch {
             match event {
                 SourceEvent::Applied(object) => registry.apply(&object),
-                SourceEvent::Deleted(object) => registry.delete(&object.header().name),
+                SourceEvent::Deleted(object, _) => registry.delete(&object.header().name),
                 SourceEvent::Reset(objects, _) => registry.reset(&objects),
             }
         }

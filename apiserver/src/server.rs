@@ -216,7 +216,7 @@ async fn feed_roles(server: ApiServer, at: usize, kind: RoleKind, events: impl S
         };
         match event {
             SourceEvent::Applied(object) => update(&object, Some(object.json())),
-            SourceEvent::Deleted(object) => update(&object, None),
+            SourceEvent::Deleted(object, _) => update(&object, None),
             SourceEvent::Reset(objects, _) => {
                 roles.clear(kind);
                 for object in objects {

@@ -187,15 +187,13 @@ impl<P: Send + Sync + 'static> Cache<P> {
                 self.put(Key::of(&object), Some(object));
                 revision
             }
-            SourceEvent::Deleted(object) => {
-                let revision = object.revision();
+            SourceEvent::Deleted(object, revision) => {
                 self.put(Key::of(&object), None);
                 revision
             }
             SourceEvent::Bookmark(revision) => revision,
         };
-        // The last word on a deleted object may carry the revision it had before.
-        self.inner.revision.send_modify(|seen| *seen = Some(seen.unwrap_or_default().max(revision)));
+        self.inner.revision.send_replace(Some(revision));
     }
 
     fn reset(&self, objects: Vec<Arc<StoredObject>>) {
@@ -394,7 +392,7 @@ mod tests {
         cache.apply(SourceEvent::Reset(vec![object("a", "x", 6, None)], 7));
         assert_eq!(changes.load(Ordering::Relaxed), 4, "only the absent one was announced");
         drop(subscription);
-        cache.apply(SourceEvent::Deleted(object("a", "x", 8, None)));
+        cache.apply(SourceEvent::Deleted(object("a", "x", 6, None), 8));
         assert_eq!((changes.load(Ordering::Relaxed), cache.len(), cache.revision()), (4, 0, 8));
     }
 }

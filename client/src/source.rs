@@ -118,8 +118,8 @@ pub enum SourceEvent {
     Reset(Vec<Arc<StoredObject>>, i64),
     /// An object was created or changed.
     Applied(Arc<StoredObject>),
-    /// An object is gone; this is the last that is known of it.
-    Deleted(Arc<StoredObject>),
+    /// An object is gone since this revision; this is the last that is known of it.
+    Deleted(Arc<StoredObject>, i64),
     /// Nothing happened up to this revision.
     Bookmark(i64),
 }
@@ -319,7 +319,7 @@ impl Watcher {
             "DELETED" => {
                 let object = parse(frame.object)?;
                 *last = object.revision();
-                Ok(Some(SourceEvent::Deleted(object)))
+                Ok(Some(SourceEvent::Deleted(object, *last)))
             }
             "BOOKMARK" => {
                 let bookmark: Revisioned = serde_json::from_str(frame.object.get())?;

@@ -17,8 +17,8 @@ pub enum SourceEvent {
     Reset(Vec<Arc<StoredObject>>, i64),
     /// An object is new or has changed.
     Applied(Arc<StoredObject>),
-    /// An object is gone; this is what it was.
-    Deleted(Arc<StoredObject>),
+    /// An object is gone since this revision; this is what it was.
+    Deleted(Arc<StoredObject>, i64),
 }
 
 /// Which resource is meant.
@@ -75,7 +75,7 @@ impl State {
                 Some(Ok(batch)) => {
                     self.ready.extend(batch.events.iter().filter_map(|event| match (&event.object, &event.previous) {
                         (Some(object), _) => Some(SourceEvent::Applied(object.clone())),
-                        (None, Some(previous)) => Some(SourceEvent::Deleted(previous.clone())),
+                        (None, Some(previous)) => Some(SourceEvent::Deleted(previous.clone(), event.revision)),
                         (None, None) => None,
                     }))
                 }

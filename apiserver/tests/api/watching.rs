@@ -122,6 +122,7 @@ async fn caches_in_this_process_get_the_same_objects() {
     let Some(SourceEvent::Applied(object)) = source.next().await else { panic!("no change") };
     assert_eq!(&*object.header().name, "x");
     api.delete(&config_map_path("x")).await.expect(200);
-    assert!(matches!(source.next().await, Some(SourceEvent::Deleted(_))));
+    let Some(SourceEvent::Deleted(last, gone)) = source.next().await else { panic!("no deletion") };
+    assert!(gone > object.revision() && last.revision() == object.revision(), "it went after its last change");
     assert!(api.server.local_source("", "v1", "nothing").is_none());
 }

@@ -52,7 +52,7 @@ async fn check(answers: Vec<(StatusCode, String)>, expect: &[&str], asked: &[&st
     let text = |event| match event {
         SourceEvent::Reset(objects, revision) => format!("reset {} at {revision}", objects.len()),
         SourceEvent::Applied(object) => format!("applied {} at {}", object.header().name, object.revision()),
-        SourceEvent::Deleted(object) => format!("deleted {}", object.header().name),
+        SourceEvent::Deleted(object, revision) => format!("deleted {} at {revision}", object.header().name),
         SourceEvent::Bookmark(revision) => format!("bookmark {revision}"),
     };
     let told: Vec<String> =
@@ -70,7 +70,7 @@ async fn a_list_comes_in_pages_and_a_watch_goes_on_from_there() {
         events(&[("BOOKMARK", config_map("", 9))]),
         events(&[("MODIFIED", config_map("y", 10))]),
     ];
-    let expect = ["reset 2 at 5", "applied z at 6", "deleted x", "bookmark 9", "applied y at 10"];
+    let expect = ["reset 2 at 5", "applied z at 6", "deleted x at 7", "bookmark 9", "applied y at 10"];
     let asked = [
         "limit=500",
         "limit=500 continue=more",

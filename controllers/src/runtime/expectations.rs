@@ -50,8 +50,9 @@ impl Expectations {
         let Some((deadline, expected)) = open.get_mut(item) else { return true };
         expected.retain(|expected| !visible(expected, caches));
         let late = Instant::now() >= *deadline;
-        if late && !expected.is_empty() {
-            tracing::warn!(controller_key = %item.key, missing = expected.len(), "own writes are still not visible");
+        if late && let Some(first) = expected.first() {
+            let first = format!("{} {} {:?}", first.resource, first.key, first.what);
+            tracing::warn!(controller_key = %item.key, missing = expected.len(), first, "own writes are still not visible");
         }
         let met = late || expected.is_empty();
         if met {

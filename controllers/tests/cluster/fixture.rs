@@ -59,7 +59,7 @@ impl Source for Local {
                 .map(|event| match event {
                     apiserver::SourceEvent::Reset(objects, revision) => SourceEvent::Reset(objects, revision),
                     apiserver::SourceEvent::Applied(object) => SourceEvent::Applied(object),
-                    apiserver::SourceEvent::Deleted(object) => SourceEvent::Deleted(object),
+                    apiserver::SourceEvent::Deleted(object, revision) => SourceEvent::Deleted(object, revision),
                 })
                 .boxed(),
         }

@@ -198,7 +198,7 @@ impl World {
         self.revision += 1;
         object["metadata"]["resourceVersion"] = self.revision.to_string().into();
         let stored = Arc::new(stored_object(&object.to_string()).unwrap());
-        self.caches.of(&id.0).apply(SourceEvent::Deleted(stored));
+        self.caches.of(&id.0).apply(SourceEvent::Deleted(stored, self.revision));
     }
 
     /// Pods that were asked to end are gone, all others run; a second later.

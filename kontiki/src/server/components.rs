@@ -163,7 +163,7 @@ impl Source for LocalSource {
         let events = events.map(|event| match event {
             apiserver::SourceEvent::Reset(objects, revision) => SourceEvent::Reset(objects, revision),
             apiserver::SourceEvent::Applied(object) => SourceEvent::Applied(object),
-            apiserver::SourceEvent::Deleted(object) => SourceEvent::Deleted(object),
+            apiserver::SourceEvent::Deleted(object, revision) => SourceEvent::Deleted(object, revision),
         });
         // A source never ends; this one does only when the store stops.
         events.chain(stream::pending()).boxed()

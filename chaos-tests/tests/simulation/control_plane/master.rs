@@ -234,7 +234,7 @@ impl Source for Late {
                 match event {
                     apiserver::SourceEvent::Reset(objects, revision) => SourceEvent::Reset(objects, revision),
                     apiserver::SourceEvent::Applied(object) => SourceEvent::Applied(object),
-                    apiserver::SourceEvent::Deleted(object) => SourceEvent::Deleted(object),
+                    apiserver::SourceEvent::Deleted(object, revision) => SourceEvent::Deleted(object, revision),
                 }
             })
         });
