@@ -17,9 +17,15 @@ use kube::{
     api::{DeleteParams, PostParams},
 };
 use nix::sys::signal::Signal;
+use rustls::pki_types::ServerName;
 use serde_json::json;
 use testing::eventually_blocking;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::client::TlsStream;
 
 use crate::{
     kube_rs::{self, object, refusal, soon},
@@ -61,17 +67,35 @@ fn ten_leaders_cut_from_the_network_lose_no_acknowledged_write() {
 }
 
 /// Otherwise nobody would act for as long as the slowest connection takes to end.
-#[test]
-fn a_leader_that_ends_in_order_hands_over_before_it_waits_for_connections() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_ends_in_order_hands_over_before_it_waits_for_connections() {
     let cluster = Cluster::up(program(), &["--workers", "0"]);
     let leader = cluster.leader();
-    let (_, address) = cluster.masters().into_iter().find(|(master, _)| *master == leader).expect("it is a master");
-    // A client that never says anything is waited for, for ten seconds.
-    let silent = std::net::TcpStream::connect((address, 6443)).expect("the API port is open");
+    // Who has begun a request and does not end it is waited for, for ten seconds.
+    let slow = soon("a request is under way", request_without_its_body(&cluster, &leader)).await;
     cluster.signal(&leader, "server", Signal::SIGTERM);
     another_leads(&cluster, &leader);
     assert!(cluster.runs(&leader, "server"), "it has ended, and handed over only then");
-    drop(silent);
+    drop(slow);
+}
+
+/// A request to a master whose body is waited for.
+async fn request_without_its_body(cluster: &Cluster, master: &str) -> TlsStream<TcpStream> {
+    let kubeconfig = client::Kubeconfig::read(&cluster.dir().join("kubeconfig")).expect("the kubeconfig");
+    let access = kubeconfig.masters().into_iter().next().expect("a way to a master");
+    let identity = access.identity.as_ref().map(|(certificate, key)| (certificate.as_slice(), key.as_slice()));
+    let tls = client::tls::client_config(&access.authority_pem, identity).expect("its certificates");
+    let (_, address) = cluster.masters().into_iter().find(|(name, _)| *name == master).expect("it is a master");
+    let tcp = TcpStream::connect((address, 6443)).await.expect("the API port is open");
+    let name = ServerName::try_from("kubernetes").expect("a name");
+    let mut stream = tokio_rustls::TlsConnector::from(tls).connect(name, tcp).await.expect("it speaks TLS");
+    let head = "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nhost: kubernetes\r\nexpect: 100-continue\r\n\
+                content-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.expect("it is asked to go on");
+    assert_eq!(std::str::from_utf8(&answer), Ok("HTTP/1.1 100"));
+    stream
 }
 
 /// The leader cannot know what becomes of an entry that nobody else has answered. What it tried a second time would be refused
