@@ -32,7 +32,7 @@ use crate::{
     persistence::Persistence,
     proposals::Proposals,
     raft::{Raft, type_config::MemberInfo},
-    read_index::ReadIndexQueue,
+    read_index::{Confirmations, ReadIndexQueue},
     space::Space,
     state_machine::StateMachine,
     wal::Wal,
@@ -60,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) batcher: Batcher,
     pub(crate) forwarder: Forwarder,
     pub(crate) reads: ReadIndexQueue,
+    pub(crate) confirmations: Confirmations,
     /// Set while this member acts as the leader.
     pub(crate) leases: Mutex<Option<LeaseClock>>,
     pub(crate) space: Space,
@@ -238,14 +239,8 @@ impl Inner {
                 ..Default::default()
             });
         }
-        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
-            Ok(linearizer) => Ok(ReadIndexResponse { index: linearizer.read_log_id().index(), ..Default::default() }),
-            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(ForwardToLeader { leader_id, .. }))) => {
-                Ok(ReadIndexResponse { not_leader: true, leader: leader_id.unwrap_or_default(), index: 0 })
-            }
-            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(Error::NoLeader),
-            Err(RaftError::Fatal(_)) => Err(Error::Stopped),
-        }
+        let raft = self.raft.clone();
+        self.confirmations.ask(move || Box::pin(confirm(raft))).await
     }
 
     /// One attempt, here or at the leader.
@@ -330,4 +325,18 @@ fn without_stamp(command: &Bytes) -> Bytes {
     let mut command = Command::decode(command.clone()).unwrap_or_default();
     (command.session, command.sequence) = (0, 0);
     command.encode_to_vec().into()
+}
+
+/// Asks a quorum whether this member leads.
+async fn confirm(raft: Raft) -> Result<ReadIndexResponse, Error> {
+    match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+        Ok(linearizer) => {
+            Ok(ReadIndexResponse { index: linearizer.read_log_id().index(), ..ReadIndexResponse::default() })
+        }
+        Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(ForwardToLeader { leader_id, .. }))) => {
+            Ok(ReadIndexResponse { not_leader: true, leader: leader_id.unwrap_or_default(), index: 0 })
+        }
+        Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(Error::NoLeader),
+        Err(RaftError::Fatal(_)) => Err(Error::Stopped),
+    }
 }
