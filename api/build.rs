@@ -1,7 +1,7 @@
 //! Compiles `schema/*.tsv` into the static tables of `schema.rs`.
 //!
 //! Each table names a package of upstream types. A row is one field: type, JSON name, kind, protobuf tag, presence,
-//! list or map topology, patch strategy, default. A row whose field is `-` opens a type. The output is one `static
+//! list or map topology, patch strategy, default, the values that a text (or each of a list) may have. A row whose field is `-` opens a type. The output is one `static
 //! TypeDef` per type with inlined structs flattened, so that nothing is resolved, allocated or parsed at run time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,7 @@ struct Field {
     topology: String,
     patch: String,
     default: String,
+    values: Vec<String>,
 }
 
 #[derive(Default)]
@@ -99,6 +100,7 @@ fn read_package(schema: &Path, package: &str, types: &mut Types) -> Result<(), S
             topology: column(5).to_owned(),
             patch: column(6).to_owned(),
             default: column(7).to_owned(),
+            values: row.get(8).map_or_else(Vec::new, |values| values.split('|').map(str::to_owned).collect()),
         };
         types.get_mut(&name).ok_or_else(|| format!("{name} has no opening row"))?.fields.push(field);
     }
@@ -253,7 +255,7 @@ fn write_type(out: &mut String, name: &str, ty: &Type, types: &Types, quantities
     for field in &flat.fields {
         let kind = kind_expression(&field.kind, types).map_err(|error| format!("{name}: {error}"))?;
         fields.push_str(&format!(
-            "FieldDef {{ name: {:?}, kind: {kind}, pointer: {}, omit_empty: {}, omit_zero: {}, topology: {}, patch: {}, default: {:?} }}, ",
+            "FieldDef {{ name: {:?}, kind: {kind}, pointer: {}, omit_empty: {}, omit_zero: {}, topology: {}, patch: {}, default: {:?}, values: &{:?} }}, ",
             field.name,
             field.pointer,
             field.omit_empty,
@@ -261,6 +263,7 @@ fn write_type(out: &mut String, name: &str, ty: &Type, types: &Types, quantities
             topology(field),
             patch(field),
             field.default,
+            field.values,
         ));
     }
     let mut by_name: Vec<usize> = (0..flat.fields.len()).collect();

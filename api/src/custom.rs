@@ -295,6 +295,7 @@ impl Compiler {
 
 /// A field that is there or not, whatever is in it.
 const OPEN: FieldDef = FieldDef {
+    values: &[],
     name: "",
     kind: FieldKind::Raw,
     pointer: true,

@@ -57,6 +57,8 @@ pub struct FieldDef {
     pub patch: PatchStrategy,
     /// Default as JSON text, empty if there is none.
     pub default: &'static str,
+    /// The values that text, or each text of a list, may have; empty where any may stand.
+    pub values: &'static [&'static str],
 }
 
 /// What a field, list element or map value holds.

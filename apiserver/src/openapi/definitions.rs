@@ -219,6 +219,10 @@ fn list_field(field: &str, kind: &str) -> Value {
 
 fn property(owner: Type, field: &FieldDef, description: Option<Value>, dialect: Dialect) -> Value {
     let mut schema = shape(owner, &field.kind, dialect);
+    if !field.values.is_empty() {
+        let of = if matches!(field.kind, FieldKind::List(_)) { &mut schema["items"] } else { &mut schema };
+        of["enum"] = field.values.into();
+    }
     if let Some(text) = description {
         // A reference stands alone in version 3.
         if dialect == Dialect::V3 && schema.get("$ref").is_some() {

@@ -178,6 +178,9 @@ fn schema(value: &Value) -> Message {
         message.message(5, &any(default));
     }
     message.texts(19, value.get("required"));
+    for value in value.get("enum").and_then(Value::as_array).into_iter().flatten() {
+        message.message(20, &any(value));
+    }
     if let Some(inner) = value.get("additionalProperties") {
         let mut item = Message::default();
         item.message(1, &schema(inner));

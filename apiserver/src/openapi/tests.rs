@@ -85,6 +85,11 @@ fn what_kubectl_looks_for_is_where_it_looks() {
     let ports = &schemas["io.k8s.api.core.v1.Container"]["properties"]["ports"];
     assert_eq!(ports["x-kubernetes-list-map-keys"], json!(["containerPort", "protocol"]));
     assert_eq!(pod["properties"]["spec"]["allOf"][0]["$ref"], "#/components/schemas/io.k8s.api.core.v1.PodSpec");
+    let property = |ty: &str, field: &str| &schemas[format!("io.k8s.api.core.v1.{ty}")]["properties"][field];
+    assert_eq!(property("PodSpec", "restartPolicy")["enum"], json!(["Always", "Never", "OnFailure"]));
+    let modes = &property("PersistentVolumeClaimSpec", "accessModes")["items"]["enum"];
+    assert_eq!(*modes, json!(["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]));
+    assert_eq!(property("PodSpec", "nodeName").get("enum"), None);
 }
 
 #[test]
