@@ -18,6 +18,7 @@ use crate::{
     user::Fence,
 };
 
+mod controller_roles;
 pub(crate) mod defaults;
 mod flow_control;
 mod masters;
@@ -79,12 +80,13 @@ async fn ensure(writer: &Writer, server: &Server) -> bool {
     all(writer, objects).await
 }
 
-/// Makes what else a cluster begins with. Its users may change it, so that it may not hold up what must be.
+/// Makes what else a cluster begins with, which may not hold up what must be. Its users may change it, but for the roles of
+/// controllers.
 async fn make_defaults(writer: &Writer, server: &Server) {
     loop {
         let objects = defaults::objects(server).into_iter().chain(policy::aggregated_roles());
         let created = join_all(objects.map(|object| writer.create(object))).await;
-        if created.into_iter().all(|created| created) {
+        if all(writer, controller_roles::objects()).await && created.into_iter().all(|created| created) {
             return;
         }
         tokio::time::sleep(RETRY).await;

@@ -7,9 +7,9 @@
 use serde_json::{Value, json};
 
 /// Groups, resources, verbs.
-type Rule = (&'static str, &'static str, &'static str);
+pub(super) type Rule = (&'static str, &'static str, &'static str);
 
-const READ: &str = "get list watch";
+pub(super) const READ: &str = "get list watch";
 const WRITE: &str = "create delete deletecollection patch update";
 const ALL: &str = "create delete deletecollection get list patch update watch";
 
@@ -264,11 +264,11 @@ const BINDINGS: &[(&str, &str, &str)] = &[
     ("system:node-proxier", "User", "system:kube-proxy"),
 ];
 
-fn words(text: &str) -> Vec<&str> {
+pub(super) fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-fn metadata(name: &str) -> Value {
+pub(super) fn metadata(name: &str) -> Value {
     json!({
         "name": name,
         "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" },
@@ -276,7 +276,7 @@ fn metadata(name: &str) -> Value {
     })
 }
 
-fn rule((groups, resources, verbs): &Rule) -> Value {
+pub(super) fn rule((groups, resources, verbs): &Rule) -> Value {
     let groups: Vec<&str> = words(groups).into_iter().map(|group| if group == "core" { "" } else { group }).collect();
     json!({ "apiGroups": groups, "resources": words(resources), "verbs": words(verbs) })
 }

@@ -27,4 +27,12 @@ async fn system_objects_and_the_kubernetes_service_are_there() {
     for name in ["cluster-admin", "admin", "edit", "view", "system:basic-user", "system:node"] {
         assert!(names.contains(&name), "{name}");
     }
+    // These hold nothing up, and may come a moment later.
+    let binding = testing::eventually(SOON, async || {
+        let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:controller:job-controller";
+        let binding = api.get(path).await;
+        if binding.code == 200 { Ok(binding.json()) } else { Err(binding.text()) }
+    })
+    .await;
+    assert_eq!(binding["subjects"][0]["name"], "job-controller");
 }
