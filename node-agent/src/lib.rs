@@ -17,6 +17,7 @@ pub mod network;
 mod node_status;
 mod nodes;
 mod pod;
+mod pod_tls;
 mod probe_container;
 mod reflector;
 mod run;

@@ -24,8 +24,9 @@ mod target;
 
 use target::Target;
 
-/// The agent's own protocol for a connection into its pod network.
+/// The agent's own protocols for a connection into its pod network: plain, and with TLS between the agent and the pod.
 const TCP: &str = "kontiki-tcp";
+const TLS: &str = "kontiki-tls";
 const CONNECT: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(super) async fn serve(call: &Call, body: Body) -> Result<Response> {
@@ -80,6 +81,7 @@ async fn node(call: &Call, path: &str, body: Body) -> Result<Response> {
             relay::answer(call, agent.ask(request).await?)
         }
         Some(port) => {
+            name.check_direct()?;
             let target = Target::Direct { address: agent.address(), port };
             to(call, &target, path, body).await
         }
@@ -97,10 +99,10 @@ async fn to(call: &Call, target: &Target, path: &str, body: Body) -> Result<Resp
             let io = direct(*address, *port).await.map_err(|error| unreachable(&error))?;
             agent::send(call, io, request).await
         }
-        Target::Pod { node, namespace, name, port } => {
+        Target::Pod { node, namespace, name, port, tls } => {
             let uri = format!("/podConnect/{namespace}/{name}/{port}");
             let connect = Request::get(uri).header(header::HOST, node).header(header::CONNECTION, "Upgrade");
-            let connect = connect.header(header::UPGRADE, TCP).body(Body::empty());
+            let connect = connect.header(header::UPGRADE, if *tls { TLS } else { TCP }).body(Body::empty());
             let connect = connect.map_err(|error| Status::internal(error.to_string()))?;
             let answer = Agent::of(call, node)?.ask(connect).await?;
             if answer.status() != StatusCode::SWITCHING_PROTOCOLS {

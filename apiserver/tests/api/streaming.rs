@@ -40,7 +40,7 @@ async fn what_cannot_be_streamed_is_refused_in_kubernetes_words() {
         ("waiting/exec?command=ls", 400, "pod waiting does not have a host assigned"),
         ("nobody/exec?command=ls", 404, "pods \"nobody\" not found"),
         ("single:x/proxy/", 400, "invalid port \"x\""),
-        ("https:single:1/proxy/", 400, "this server makes no proxy requests by https"),
+        ("ftp:single:1/proxy/", 400, "invalid proxy request \"ftp:single:1\": its scheme is http or https"),
     ] {
         assert_eq!(api.get(&format!("{PODS}/{path}")).await.refusal(code), message, "{path}");
     }

@@ -317,6 +317,19 @@ fn proxies(kubectl: &Kubectl) {
     let answer = proxied("namespaces/default/pods/web:8080/proxy/by-port");
     assert!(answer.contains("path: /by-port"), "{answer}");
     assert!(proxied("nodes/w1/proxy/metrics").contains("kubelet_running_pods"));
+    // What a pod on its node's network is asked by HTTPS is the agent, whose certificate names no address.
+    let probe = json!({ "httpGet": { "scheme": "HTTPS", "port": 10250, "path": "/healthz" }, "periodSeconds": 1 });
+    let container = json!({ "name": "c", "image": "kontiki.io/demo:1", "readinessProbe": probe });
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "on-host" },
+        "spec": { "hostNetwork": true, "containers": [container], "terminationGracePeriodSeconds": 0 },
+    });
+    kubectl.with_input("create -f -", &pod.to_string());
+    kubectl.ok("wait pod/on-host --for=condition=Ready --timeout=60s");
+    assert_eq!(proxied("namespaces/default/pods/https:on-host:10250/proxy/healthz").trim(), "ok");
+    let plain = kubectl.fails("get --raw /api/v1/namespaces/default/pods/http:on-host:10250/proxy/healthz");
+    assert!(plain.contains("error trying to reach service"), "{plain}");
+    kubectl.ok("delete pod on-host");
     // A service whose endpoints are written by hand: one that does not exist and is not ready, and the pod.
     let port = json!({ "name": "http", "port": 80, "targetPort": 8080 });
     let service =

@@ -53,8 +53,6 @@ pub(crate) enum News {
     Failed(String),
     /// The check itself did not work, which says nothing about the container; the sentence is for an event.
     Unknown(String),
-    /// This node cannot make such a check; the probe counts as succeeding.
-    Unsupported(String),
 }
 
 /// The probes of one pod. Dropping it ends them.
@@ -161,11 +159,6 @@ impl ContainerProbes {
                     )
                     .await;
                     continue;
-                }
-                Outcome::Unsupported(why) => {
-                    self.send(kind, News::Unsupported(why)).await;
-                    self.send(kind, News::Verdict(true)).await;
-                    return;
                 }
             };
             if let Some(verdict) = judge.count(succeeded) {

@@ -350,7 +350,6 @@ impl Worker {
         let name = name.unwrap_or_default();
         match (kind, news) {
             (_, News::Failed(message) | News::Unknown(message)) => self.events.warn_of(&name, "Unhealthy", message),
-            (_, News::Unsupported(message)) => self.events.warn_of(&name, "ProbeUnsupported", message),
             (Kind::Startup, News::Verdict(true)) => state.started = true,
             (Kind::Readiness, News::Verdict(ready)) => state.ready = ready,
             (Kind::Liveness, News::Verdict(true)) => {}

@@ -16,7 +16,7 @@ pub(super) enum Target {
     /// An address that this server reaches itself.
     Direct { address: IpAddr, port: u16 },
     /// A port of a pod, through its node.
-    Pod { node: String, namespace: String, name: String, port: u16 },
+    Pod { node: String, namespace: String, name: String, port: u16, tls: bool },
 }
 
 impl Target {
@@ -35,6 +35,8 @@ pub(super) struct Name<'a> {
     pub(super) object: &'a str,
     /// A number or a name; empty when not given.
     port: &'a str,
+    /// Whether it is asked by HTTPS.
+    tls: bool,
 }
 
 impl<'a> Name<'a> {
@@ -49,10 +51,20 @@ impl<'a> Name<'a> {
         if object.is_empty() {
             return Err(Status::bad_request(format!("invalid proxy request {text:?}")).into());
         }
-        if !matches!(scheme, "" | "http") {
-            return Err(Status::bad_request(format!("this server makes no proxy requests by {scheme}")).into());
+        if !matches!(scheme, "" | "http" | "https") {
+            return Err(
+                Status::bad_request(format!("invalid proxy request {text:?}: its scheme is http or https")).into()
+            );
         }
-        Ok(Self { object, port })
+        Ok(Self { object, port, tls: scheme == "https" })
+    }
+
+    /// What is not a pod is reached from here, and this server takes no certificate that nobody vouches for.
+    pub(super) fn check_direct(&self) -> Result<()> {
+        if self.tls {
+            return Err(Status::bad_request("this server makes proxy requests by https to pods alone").into());
+        }
+        Ok(())
     }
 
     /// The port as a number, if one is given.
@@ -73,15 +85,15 @@ pub(super) async fn pod(call: &Call) -> Result<Target> {
     let ports = pod.body.items_at("spec.containers").iter().flat_map(|container| container.items_at("ports"));
     let mut ports = ports.filter_map(|port| u16::try_from(port.i64_at("containerPort")?).ok());
     let port = name.number()?.or_else(|| ports.next()).unwrap_or(80);
-    in_pod(&pod, call.namespace(), port)
+    in_pod(&pod, call.namespace(), port, name.tls)
 }
 
-fn in_pod(pod: &Object, namespace: &str, port: u16) -> Result<Target> {
+fn in_pod(pod: &Object, namespace: &str, port: u16, tls: bool) -> Result<Target> {
     let node = pod.str_at("spec.nodeName").to_owned();
     if node.is_empty() || pod.str_at("status.podIP").is_empty() {
         return Err(Status::bad_request("address not allowed").into());
     }
-    Ok(Target::Pod { node, namespace: namespace.to_owned(), name: pod.name().to_owned(), port })
+    Ok(Target::Pod { node, namespace: namespace.to_owned(), name: pod.name().to_owned(), port, tls })
 }
 
 /// One of the ready endpoints of a service, chosen by `random`.
@@ -101,9 +113,10 @@ pub(super) async fn service(call: &Call, random: u64) -> Result<Target> {
     if pod["kind"] == "Pod"
         && let (Some(node), Some(pod)) = (endpoint["nodeName"].as_str(), pod["name"].as_str())
     {
-        let (node, namespace, name) = (node.to_owned(), namespace.to_owned(), pod.to_owned());
-        return Ok(Target::Pod { node, namespace, name, port: *port });
+        let (node, namespace, pod) = (node.to_owned(), namespace.to_owned(), pod.to_owned());
+        return Ok(Target::Pod { node, namespace, name: pod, port: *port, tls: name.tls });
     }
+    name.check_direct()?;
     let address = endpoint["addresses"][0].as_str().and_then(|address| address.parse().ok());
     Ok(Target::Direct { address: address.ok_or_else(unavailable)?, port: *port })
 }
@@ -161,7 +174,9 @@ mod tests {
         assert_eq!(parsed("web"), expected("web", ""));
         assert_eq!(parsed("web:http"), expected("web", "http"));
         assert_eq!(parsed("http:web:80"), expected("web", "80"));
-        assert_eq!(parsed("https:web:443"), None);
+        assert_eq!(parsed("https:web:443"), expected("web", "443"));
+        assert_eq!(["web", "http:web:", "https:web:"].map(|text| Name::parse(text).unwrap().tls), [false, false, true]);
+        assert_eq!(parsed("ftp:web:21"), None);
         assert_eq!(parsed(":80"), None);
         assert_eq!(Name::parse("web:8080").unwrap().number().unwrap(), Some(8080));
         assert!(Name::parse("web:http").unwrap().number().is_err());

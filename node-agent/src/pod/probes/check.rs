@@ -10,8 +10,10 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::pod_tls;
 use crate::runtime::Ran;
 
 /// How a check went.
@@ -21,7 +23,6 @@ pub(super) enum Outcome {
     Failure(String),
     /// The check could not be made; this counts neither way.
     Unknown(String),
-    Unsupported(String),
 }
 
 /// Runs programs in the containers of one pod: the container's id, the program, how long it may take.
@@ -104,10 +105,6 @@ async fn tcp(address: SocketAddr) -> Result<TcpStream, String> {
 }
 
 async fn http(action: &HTTPGetAction, container: &Container, pod: Option<IpAddr>) -> Outcome {
-    if action.scheme.as_deref() == Some("HTTPS") {
-        let why = "this node makes no HTTPS checks; the probe counts as succeeding";
-        return Outcome::Unsupported(why.to_owned());
-    }
     match http_get(action, container, pod).await {
         Ok(status) if (200..400).contains(&status) => Outcome::Success,
         Ok(status) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
@@ -147,9 +144,20 @@ async fn get(action: &HTTPGetAction, address: SocketAddr) -> Result<u16, String>
         .header("connection", "close")
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
-    let stream = TokioIo::new(tcp(address).await?);
+    let tcp = tcp(address).await?;
+    if action.scheme.as_deref() == Some("HTTPS") {
+        let tls = pod_tls::connect(tcp, address.ip()).await;
+        return send(tls.map_err(|error| format!("TLS with {address}: {error}"))?, request).await;
+    }
+    send(tcp, request).await
+}
+
+async fn send(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin,
+    request: hyper::Request<Empty<Bytes>>,
+) -> Result<u16, String> {
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(stream).await.map_err(|error| error.to_string())?;
+        hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(|error| error.to_string())?;
     let response = sender.send_request(request);
     let mut response = std::pin::pin!(response);
     let answered = tokio::select! {
@@ -201,6 +209,36 @@ mod tests {
         ] {
             assert_eq!(outcome(json!({ "exec": { "command": [program] } }), json!([])).await, expected, "{program}");
         }
+    }
+
+    #[tokio::test]
+    async fn https_asks_whoever_answers() {
+        let key = rcgen::generate_simple_self_signed(["nobody.example".to_owned()]).unwrap();
+        let (certificate, key) = (key.cert.der().clone(), key.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key).unwrap();
+        let config = config.unwrap().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let Ok(tls) = acceptor.accept(tcp).await else { continue };
+                let router = axum::Router::new().route("/ok", get(|| async { "fine" }));
+                let service = hyper_util::service::TowerToHyperService::new(router);
+                let connection =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tls), service);
+                connection.await.ok();
+            }
+        });
+        let asks = |scheme: &str| json!({ "httpGet": { "path": "/ok", "port": port, "scheme": scheme } });
+        assert_eq!(outcome(asks("HTTPS"), json!([])).await, Outcome::Success);
+        assert!(matches!(outcome(asks("HTTP"), json!([])).await, Outcome::Failure(_)), "it speaks TLS alone");
+        server.abort();
+        let gone = outcome(asks("HTTPS"), json!([])).await;
+        assert!(matches!(gone, Outcome::Failure(_)), "{gone:?}");
     }
 
     #[tokio::test]
