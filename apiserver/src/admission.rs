@@ -26,6 +26,7 @@ pub(crate) mod role_escalation;
 pub(crate) mod runtime_class;
 pub(crate) mod service_account;
 pub(crate) mod service_address;
+mod storage_object_in_use;
 
 /// What is done to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,7 @@ pub(crate) async fn mutate(change: &Change<'_>, object: &mut Object) -> Result<(
     priority::admit(change, object).await?;
     default_toleration_seconds::admit(change, object);
     default_storage_class::admit(change, object);
+    storage_object_in_use::admit(change, object);
     runtime_class::admit(change, object).await?;
     certificates::mutate(change, object);
     default_ingress_class::admit(change, object);

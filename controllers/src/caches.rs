@@ -47,6 +47,10 @@ pub mod resources {
     /// v1
     pub const NODES: Resource = Resource::new("", "v1", "nodes");
     /// v1
+    pub const PERSISTENT_VOLUME_CLAIMS: Resource = Resource::new("", "v1", "persistentvolumeclaims");
+    /// v1
+    pub const PERSISTENT_VOLUMES: Resource = Resource::new("", "v1", "persistentvolumes");
+    /// v1
     pub const PODS: Resource = Resource::new("", "v1", "pods");
     /// v1
     pub const SERVICE_ACCOUNTS: Resource = Resource::new("", "v1", "serviceaccounts");
@@ -54,11 +58,14 @@ pub mod resources {
     pub const SERVICES: Resource = Resource::new("", "v1", "services");
     /// discovery.k8s.io/v1
     pub const ENDPOINT_SLICES: Resource = Resource::new("discovery.k8s.io", "v1", "endpointslices");
+    /// storage.k8s.io/v1
+    pub const VOLUME_ATTRIBUTES_CLASSES: Resource = Resource::new("storage.k8s.io", "v1", "volumeattributesclasses");
 }
 
 use resources::{
     CLUSTER_ROLES, CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES,
-    NODES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, SERVICES,
+    NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, SERVICES,
+    VOLUME_ATTRIBUTES_CLASSES,
 };
 
 /// What a cache keeps at hand beside the object.
@@ -119,10 +126,13 @@ impl Caches {
             LEASES,
             NAMESPACES,
             NODES,
+            PERSISTENT_VOLUME_CLAIMS,
+            PERSISTENT_VOLUMES,
             PODS,
             REPLICA_SETS,
             SERVICE_ACCOUNTS,
             SERVICES,
+            VOLUME_ATTRIBUTES_CLASSES,
         ] {
             caches.ensure(resource);
         }

@@ -12,9 +12,12 @@
 //! | [`node_ipam`] | nodes | `spec.podCIDR(s)` |
 //! | [`node_lifecycle`] | nodes, their leases, their pods | conditions, taints, evictions |
 //! | [`pod_gc`] | nodes, pods | deletes pods of nodes that are gone |
+//! | [`pv_protection`] | volumes | the finalizer of those that are bound |
+//! | [`pvc_protection`] | claims, pods on their way out | the finalizer of those that pods use |
 //! | [`replica_set`] | replica sets, pods | pods, replica set status |
 //! | [`root_ca_publisher`] | namespaces, config maps | `kube-root-ca.crt` |
 //! | [`service_account`] | namespaces, service accounts | `default` |
+//! | [`vac_protection`] | classes of volume attributes, claims, volumes | the finalizer of those that are used |
 //!
 //! They act only on the master that leads, and every write carries the term it acts under; a deposed leader's writes are
 //! refused by the store. There is no lock, no lease and no clock in that.
@@ -31,12 +34,16 @@ pub mod node_lifecycle;
 pub mod plan;
 pub mod pod_digest;
 pub mod pod_gc;
+mod protection;
+pub mod pv_protection;
+pub mod pvc_protection;
 pub mod replica_set;
 pub mod root_ca_publisher;
 pub mod runtime;
 pub mod service_account;
 #[cfg(test)]
 mod testing;
+pub mod vac_protection;
 
 use client::Identity;
 pub use runtime::{ClientFactory, Config, Controller, Settings, run};
@@ -54,9 +61,12 @@ pub static ALL: &[&Controller] = &[
     &node_ipam::CONTROLLER,
     &node_lifecycle::CONTROLLER,
     &pod_gc::CONTROLLER,
+    &pv_protection::CONTROLLER,
+    &pvc_protection::CONTROLLER,
     &replica_set::CONTROLLER,
     &root_ca_publisher::CONTROLLER,
     &service_account::CONTROLLER,
+    &vac_protection::CONTROLLER,
 ];
 
 #[cfg(test)]

@@ -140,6 +140,15 @@ pub enum Confirm {
         /// What is claimed.
         values: Vec<String>,
     },
+    /// No object of a resource uses another object: none in its namespace, or none at all if it has no namespace.
+    Unused {
+        /// The one that may be used.
+        key: Key,
+        /// Of which resource its users are.
+        by: Resource,
+        /// Whether an object uses the one of that key.
+        uses: fn(&Value, &Key) -> bool,
+    },
 }
 
 impl Plan {
@@ -265,6 +274,7 @@ impl fmt::Display for Action {
             Self::Confirm(Confirm::Unclaimed { resource, field, values, .. }) => {
                 write!(formatter, "confirm no other of {resource} has {} in {field}", values.join(", "))
             }
+            Self::Confirm(Confirm::Unused { key, by, .. }) => write!(formatter, "confirm no {by} use {key}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::surroundings::Surroundings;
 use client::source::wire::stored_object;
 use client::{Key, Resource, SourceEvent};
 use expect_test::Expect;
@@ -41,6 +42,7 @@ fn plan(seconds: u64, controller: &Controller, item: &str, given: &str, last_fai
     let begin = Instant::now();
     let context = Context {
         caches: &caches,
+        surroundings: &Surroundings::real(),
         settings: &settings(),
         now: NOW.parse::<Timestamp>().unwrap(),
         instant: begin + Duration::from_secs(seconds),
@@ -76,9 +78,12 @@ fn table() -> Vec<(Resource, &'static str)> {
         (known::LEASES, "Lease"),
         (known::NAMESPACES, "Namespace"),
         (known::NODES, "Node"),
+        (known::PERSISTENT_VOLUME_CLAIMS, "PersistentVolumeClaim"),
+        (known::PERSISTENT_VOLUMES, "PersistentVolume"),
         (known::PODS, "Pod"),
         (known::REPLICA_SETS, "ReplicaSet"),
         (known::SERVICE_ACCOUNTS, "ServiceAccount"),
+        (known::VOLUME_ATTRIBUTES_CLASSES, "VolumeAttributesClass"),
     ]
 }
 

@@ -174,6 +174,13 @@ async fn confirm(client: &kube::Client, claim: Confirm) -> Result<(), Failure> {
                 return unconfirmed(format!("{resource} {key} is still there"));
             }
         }
+        Confirm::Unused { key, by, uses } => {
+            let listed = request(client, Method::GET, &by.path(&key.namespace), None).await?;
+            let user = listed["items"].as_array().into_iter().flatten().find(|item| uses(item, &key));
+            if let Some(user) = user {
+                return unconfirmed(format!("{key} is used by {by} {}", key_of(&user["metadata"])));
+            }
+        }
         Confirm::Unclaimed { resource, by, field, values } => {
             let listed = request(client, Method::GET, &resource.path(""), None).await?;
             for item in listed["items"].as_array().into_iter().flatten() {

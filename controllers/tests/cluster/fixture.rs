@@ -206,7 +206,7 @@ impl Fixture {
         send(&self.client, Method::POST, path, Some(body)).await.unwrap();
     }
 
-    async fn patch(&self, path: &str, body: &Value) {
+    pub(crate) async fn patch(&self, path: &str, body: &Value) {
         send(&self.client, Method::PATCH, path, Some(body)).await.unwrap();
     }
 
@@ -267,6 +267,14 @@ impl Fixture {
 
     pub(crate) async fn pods_on(&self, node: &str) -> usize {
         self.pods_where(node).await.len()
+    }
+
+    pub(crate) async fn on_a_node(&self, pod: &str) {
+        eventually(SOON, async || {
+            let pod = self.get(&format!("{PODS}/{pod}")).await;
+            if pod["spec"]["nodeName"].is_null() { Err(format!("{:#}", pod["status"])) } else { Ok(()) }
+        })
+        .await;
     }
 
     pub(crate) async fn emptied(&self, node: &str) {

@@ -84,6 +84,43 @@ mod stories {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_claim_waits_for_its_pod_and_a_bound_volume_for_its_claim() {
+        const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
+        const VOLUMES: &str = "/api/v1/persistentvolumes";
+        let cluster = Fixture::start(NODE_GRACE_LONG, &["n1"]).await;
+        let storage = json!({"storage": "1Gi"});
+        for name in ["used", "unused"] {
+            let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": storage}});
+            cluster.post(CLAIMS, &json!({"metadata": {"name": name}, "spec": spec})).await;
+            let spec =
+                json!({"accessModes": ["ReadWriteOnce"], "capacity": storage, "hostPath": {"path": "/tmp/none"}});
+            cluster.post(VOLUMES, &json!({"metadata": {"name": name}, "spec": spec})).await;
+        }
+        cluster.patch(&format!("{VOLUMES}/used/status"), &json!({"status": {"phase": "Bound"}})).await;
+        let container = json!({"name": "c", "image": "image:1"});
+        let volume = json!({"name": "v", "persistentVolumeClaim": {"claimName": "used"}});
+        let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [container], "volumes": [volume]}});
+        cluster.post("/api/v1/namespaces/default/pods", &pod).await;
+        cluster.on_a_node("p").await;
+
+        for name in ["used", "unused"] {
+            cluster.delete(&format!("{CLAIMS}/{name}")).await;
+            cluster.delete(&format!("{VOLUMES}/{name}")).await;
+        }
+        cluster.gone(&format!("{CLAIMS}/unused")).await;
+        cluster.gone(&format!("{VOLUMES}/unused")).await;
+        for waits in [format!("{CLAIMS}/used"), format!("{VOLUMES}/used")] {
+            let metadata = cluster.get(&waits).await["metadata"].clone();
+            assert!(!metadata["deletionTimestamp"].is_null() && !metadata["finalizers"].is_null(), "{metadata:#}");
+        }
+
+        cluster.delete("/api/v1/namespaces/default/pods/p").await;
+        cluster.gone(&format!("{CLAIMS}/used")).await;
+        cluster.patch(&format!("{VOLUMES}/used/status"), &json!({"status": {"phase": "Released"}})).await;
+        cluster.gone(&format!("{VOLUMES}/used")).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn pods_of_a_silent_node_are_replaced_elsewhere() {
         let cluster = Fixture::start(Duration::from_secs(2), &["n1", "n2"]).await;
         cluster.deploy("web", 4, "image:1").await;
