@@ -35,20 +35,36 @@ pub(crate) async fn pods(kube: &kube::Client) -> Result<Vec<Pod>> {
     Ok(list(kube, "/api/v1/pods").await?.iter().map(pod).collect())
 }
 
-/// The containers of every pod: its namespace, name and uid, and each container's id and restarts.
-pub(crate) async fn containers(kube: &kube::Client) -> Result<BTreeMap<String, String>> {
+/// The containers of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Containers {
+    /// Where they run.
+    pub(crate) node: String,
+    /// Each one's name, id and restarts.
+    pub(crate) which: String,
+    /// Whether every one that is to run for ever runs.
+    pub(crate) run: bool,
+}
+
+/// The containers of every pod, by its namespace, name and uid.
+pub(crate) async fn containers(kube: &kube::Client) -> Result<BTreeMap<String, Containers>> {
     Ok(list(kube, "/api/v1/pods").await?.iter().map(containers_of).collect())
 }
 
-fn containers_of(pod: &Value) -> (String, String) {
-    let meta = &pod["metadata"];
+fn containers_of(pod: &Value) -> (String, Containers) {
+    let (meta, spec) = (&pod["metadata"], &pod["spec"]);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
     let one = |status: &Value| {
         format!("{} {} restarts={}", text(&status["name"]), text(&status["containerID"]), status["restartCount"])
     };
     let pod = format!("{}/{} {}", text(&meta["namespace"]), text(&meta["name"]), text(&meta["uid"]));
-    (pod, statuses.iter().map(one).collect::<Vec<_>>().join(", "))
+    let containers = Containers {
+        node: text(&spec["nodeName"]),
+        which: statuses.iter().map(one).collect::<Vec<_>>().join(", "),
+        run: spec["restartPolicy"] != "Always" || statuses.iter().all(|status| !status["state"]["running"].is_null()),
+    };
+    (pod, containers)
 }
 
 async fn list(kube: &kube::Client, path: &str) -> Result<Vec<Value>> {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub(crate) mod cluster;
-mod down;
+pub(crate) mod down;
 pub(crate) mod network;
 mod output;
 pub(crate) mod preflight;

@@ -22,7 +22,7 @@ fn a_run_of_several_faults_keeps_every_promise_and_says_so() {
     kubectl.ok("create deployment web --image=kontiki.io/demo:1 --replicas=2");
     kubectl.ok("rollout status deployment/web --timeout=60s");
     let web = kubectl.ok("get pods -l app=web -o jsonpath={.items[0].status.podIP}");
-    let (junit, report) = (cluster.dir().join("junit.xml"), cluster.dir().join("report.html"));
+    let [junit, summary, report] = ["junit.xml", "summary.md", "report.html"].map(|name| cluster.dir().join(name));
 
     let said = run(cluster
         .chaos(&["run", "--seed", "4", "--for", "22s", "--interval", "1s"])
@@ -31,6 +31,8 @@ fn a_run_of_several_faults_keeps_every_promise_and_says_so() {
         .args(["--workload", "while kubectl get pods; do sleep 0.5; done"])
         .arg("--junit")
         .arg(&junit)
+        .arg("--summary")
+        .arg(&summary)
         .arg("--report")
         .arg(&report));
     eprintln!("{}", said.out);
@@ -44,6 +46,8 @@ fn a_run_of_several_faults_keeps_every_promise_and_says_so() {
     assert!(said.out.contains("--seed 4 --faults kill-leader,partition-leader,pause,agent-kill,flap --for 22s"));
     let junit = fs::read_to_string(junit).expect("the JUnit file");
     assert!(junit.contains("failures=\"0\"") && junit.contains("name=\"no acknowledged write is lost\""), "{junit}");
+    let summary = fs::read_to_string(summary).expect("the summary");
+    assert!(summary.starts_with("**All promises kept.** 0 of ") && summary.contains("\n| kill-leader | "), "{summary}");
     let page = fs::read_to_string(report).expect("the report");
     assert!(page.contains("All promises kept") && page.contains("kill-leader"));
     is_whole(&cluster);
@@ -53,6 +57,56 @@ fn a_run_of_several_faults_keeps_every_promise_and_says_so() {
         let namespaces = kubectl.ok("get namespaces -o name");
         if namespaces.contains("kontiki-chaos") { Err(namespaces) } else { Ok(()) }
     });
+}
+
+/// What a node keeps on its disk outlives a power cut, and what it keeps in memory does not; its pods notice no more than that.
+#[test]
+fn a_worker_that_loses_power_runs_its_pods_again() {
+    let cluster = Cluster::up(program(), &["--masters", "1", "--workers", "1"]);
+    let kubectl = cluster.kubectl("kubectl");
+    kubectl.ok("create configmap settings --from-literal=colour=blue");
+    let pod = |name: &str, policy: &str| {
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+            "spec": {
+                "restartPolicy": policy,
+                "containers": [{
+                    "name": "c", "image": "kontiki.io/demo:1",
+                    "env": [{ "name": "COLOUR", "valueFrom": { "configMapKeyRef": { "name": "settings", "key": "colour" } } }],
+                    "volumeMounts": [
+                        { "name": "disk", "mountPath": "/disk" }, { "name": "memory", "mountPath": "/memory" },
+                        { "name": "settings", "mountPath": "/settings" },
+                    ],
+                }],
+                "volumes": [
+                    { "name": "disk", "emptyDir": {} }, { "name": "memory", "emptyDir": { "medium": "Memory" } },
+                    { "name": "settings", "configMap": { "name": "settings" } },
+                ],
+            },
+        })
+        .to_string()
+    };
+    kubectl.with_input("create -f -", &pod("always", "Always"));
+    kubectl.with_input("create -f -", &pod("never", "Never"));
+    kubectl.ok("wait pod/always pod/never --for=condition=Ready --timeout=60s");
+    let of = |name: &str, path: &str| kubectl.ok(&format!("get pod {name} -o jsonpath={{{path}}}"));
+    let uid = of("always", ".metadata.uid");
+
+    let faults = ["--faults", "reboot-worker", "--interval", "1s"];
+    let said = run(cluster.chaos(&["run", "--seed", "1", "--for", "5s"]).args(faults));
+
+    eprintln!("{}", said.out);
+    assert!(said.success, "{}", said.all());
+    assert!(said.out.contains("and all pods beside it ended"), "{}", said.all());
+    assert_eq!((of("always", ".metadata.uid"), of("always", ".status.phase")), (uid, "Running".to_owned()));
+    let restarts: u32 = of("always", ".status.containerStatuses[0].restartCount").parse().expect("a number");
+    assert!(restarts > 0);
+    kubectl.ok("wait pod/always --for=condition=Ready --timeout=60s");
+    let answer = kubectl.ok("get --raw /api/v1/namespaces/default/pods/always:8080/proxy/again");
+    assert!(answer.contains("path: /again"), "{answer}");
+    // It ended badly, and nobody wanted it to be started again.
+    assert_eq!(of("never", ".status.phase"), "Failed");
+    assert_eq!(of("never", ".status.containerStatuses[0].restartCount"), "0");
 }
 
 #[test]

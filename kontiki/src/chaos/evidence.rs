@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::{
-    observer::Look, probes::Probed, registers::Operation, schedule::Planned, watchers::Heard, workload::Ended,
-    writer::History,
+    faults::Action, observer::Look, probes::Probed, registers::Operation, schedule::Planned, watchers::Heard,
+    workload::Ended, writer::History,
 };
+use crate::objects::Containers;
 
 /// What a run saw.
 pub(crate) struct Evidence {
@@ -27,7 +28,7 @@ pub(crate) struct Evidence {
     /// Each member's hash of all keys at one revision, or why there is none.
     pub(crate) hashes: Vec<(String, Result<u32, String>)>,
     /// The containers of all pods before and after.
-    pub(crate) containers: (BTreeMap<String, String>, BTreeMap<String, String>),
+    pub(crate) containers: (BTreeMap<String, Containers>, BTreeMap<String, Containers>),
     pub(crate) probes: Vec<Probed>,
     pub(crate) workload: Option<Ended>,
     /// What went wrong with the run itself.
@@ -100,10 +101,21 @@ impl Evidence {
         (acknowledged, self.writers.iter().map(|writer| writer.lost().count()).sum())
     }
 
+    /// The hosts whose power was cut.
+    pub(crate) fn rebooted(&self) -> BTreeSet<&str> {
+        rebooted(&self.injected)
+    }
+
     /// How many times watches went on elsewhere.
     pub(crate) fn resumed(&self) -> usize {
         self.heard.iter().map(|heard| heard.resumed.len()).sum()
     }
+}
+
+/// The hosts that these faults cut the power of.
+pub(crate) fn rebooted(injected: &[Injected]) -> BTreeSet<&str> {
+    let reboots = injected.iter().filter(|one| one.planned.fault.action == Action::PowerOff);
+    reboots.flat_map(|one| one.hosts.iter().map(String::as_str)).collect()
 }
 
 impl Written {
@@ -160,7 +172,8 @@ pub(crate) mod sample {
             ended: Some(at(epoch, began + 5)),
             revision: None,
         };
-        let pods = BTreeMap::from([("default/web-1 uid".to_owned(), "web id restarts=0".to_owned())]);
+        let containers = Containers { node: "w1".into(), which: "web id restarts=0".into(), run: true };
+        let pods = BTreeMap::from([("default/web-1 uid".to_owned(), containers)]);
         Evidence {
             epoch,
             length: Duration::from_secs(10),

@@ -48,6 +48,8 @@ pub(crate) enum Action {
     Kill,
     /// SIGTERM: it hands over and ends; started again when healed.
     Stop,
+    /// Everything on it ends at once, as in a power cut; started again when healed.
+    PowerOff,
     /// SIGSTOP, then SIGCONT.
     Pause,
     /// Its packets are dropped, in a direction, from and to some hosts.
@@ -97,7 +99,7 @@ impl Fault {
         match self.action {
             Action::Filter(_) => Some(("nft", "nftables")),
             Action::Slow => Some(("tc", "iproute2")),
-            Action::Kill | Action::Stop | Action::Pause | Action::Flap | Action::Transfer => None,
+            Action::Kill | Action::Stop | Action::PowerOff | Action::Pause | Action::Flap | Action::Transfer => None,
         }
     }
 
@@ -136,6 +138,7 @@ pub(crate) const ALL: &[Fault] = &[
     fault("partition-worker", "cut a worker off the network for a moment; its pods must run on", Target::Worker, Action::Filter(Lost::All), 3000, false),
     fault("pause", "stop a master for longer than its lease (SIGSTOP)", Target::Master, Action::Pause, 3000, false),
     fault("pause-leader", "stop the leader for longer than its lease (SIGSTOP)", Target::Leader, Action::Pause, 3000, true),
+    fault("reboot-worker", "cut the power of a worker; it comes back, and its pods run again", Target::Worker, Action::PowerOff, 2500, false),
     fault("slow-link", "let the link of a master carry 1 Mbit/s, with up to 300 ms of queue", Target::Master, Action::Slow, 4000, false),
     fault("stop-leader", "end the leader in order (SIGTERM); it hands over first", Target::Leader, Action::Stop, 2500, true),
     fault("transfer-leader", "ask the leader to hand over to another master", Target::Leader, Action::Transfer, 1000, true),

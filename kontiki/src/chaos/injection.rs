@@ -13,7 +13,11 @@ use super::{
 };
 use crate::{
     etcd::Access,
-    up::{cluster::Cluster, process::Process},
+    up::{
+        cluster::Cluster,
+        down::{power_off, processes_on},
+        process::Process,
+    },
 };
 
 /// A link that flaps is down for this long, and up for this long.
@@ -40,7 +44,7 @@ impl Injection {
         pick: u64,
     ) -> Result<Self> {
         let processes = match fault.action {
-            Action::Kill | Action::Stop | Action::Pause => {
+            Action::Kill | Action::Stop | Action::PowerOff | Action::Pause => {
                 hosts.iter().map(|host| process::of(cluster, host, fault.role())).collect::<Result<_>>()?
             }
             Action::Filter(_) | Action::Flap | Action::Slow | Action::Transfer => Vec::new(),
@@ -55,11 +59,12 @@ impl Injection {
     }
 
     /// How to undo it.
-    fn undo(&self) -> Vec<Undo> {
+    fn undo(&self, cluster: &Cluster) -> Vec<Undo> {
         let role = || self.fault.role().to_owned();
         let hosts = |undo: fn(String) -> Undo| self.hosts.iter().cloned().map(undo).collect();
         match self.fault.action {
             Action::Kill => self.hosts.iter().map(|host| Undo::Start(host.clone(), role())).collect(),
+            Action::PowerOff => self.hosts.iter().flat_map(|host| starts(cluster, host)).collect(),
             Action::Stop => {
                 let ending = self.hosts.iter().zip(&self.processes);
                 ending.map(|(host, process)| Undo::Restart(host.clone(), role(), *process)).collect()
@@ -74,10 +79,11 @@ impl Injection {
 
     /// Writes down how to undo it, then makes it.
     pub(crate) async fn inject(&self, cluster: &Cluster, access: &Access) -> Result<()> {
-        record::add(cluster, &self.undo())?;
+        record::add(cluster, &self.undo(cluster))?;
         match self.fault.action {
             Action::Kill => self.signal_all(Signal::SIGKILL).await,
             Action::Stop => self.signal_all(Signal::SIGTERM).await,
+            Action::PowerOff => self.power_off(cluster).await,
             Action::Pause => self.signal_all(Signal::SIGSTOP).await,
             Action::Filter(lost) => self.hosts.iter().try_for_each(|host| {
                 filter::add(cluster, host, lost, &filter::others(cluster, host, lost, self.pick), self.lasts)
@@ -91,6 +97,14 @@ impl Injection {
     async fn signal_all(&self, signal: Signal) -> Result<()> {
         let all = self.processes.iter().map(|process| process::signal(process, signal));
         futures_util::future::try_join_all(all).await.map(drop)
+    }
+
+    async fn power_off(&self, cluster: &Cluster) -> Result<()> {
+        for host in &self.hosts {
+            let (cluster, host) = (cluster.clone(), host.clone());
+            tokio::task::spawn_blocking(move || power_off(&cluster, &host)).await??;
+        }
+        Ok(())
     }
 
     async fn transfer(&self, cluster: &Cluster, access: &Access) -> Result<()> {
@@ -131,6 +145,11 @@ impl Injection {
                 ensure!(self.processes.iter().all(|process| !process.is_alive()), "a process survived");
                 Ok(format!("{} ended", listed(&self.processes)))
             }
+            Action::PowerOff => {
+                let found = self.hosts.iter().map(|host| processes_on(cluster, host)).sum::<usize>();
+                ensure!(found == 0, "{found} processes survived");
+                Ok(format!("{} and all pods beside it ended", listed(&self.processes)))
+            }
             Action::Pause => {
                 ensure!(self.processes.iter().all(process::is_stopped), "a process was not stopped");
                 Ok(format!("{} stood still", listed(&self.processes)))
@@ -148,6 +167,12 @@ impl Injection {
     fn sum(&self, of: impl Fn(&str) -> Result<u64>) -> Result<u64> {
         self.hosts.iter().map(|host| of(host)).sum()
     }
+}
+
+/// Starts whatever runs on a host.
+fn starts(cluster: &Cluster, host: &str) -> Vec<Undo> {
+    let running = cluster.running().into_iter().filter(|(name, ..)| name == host);
+    running.map(|(name, role, _)| Undo::Start(name, role.to_owned())).collect()
 }
 
 fn listed(processes: &[Process]) -> String {

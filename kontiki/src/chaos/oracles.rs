@@ -34,7 +34,7 @@ const ALL: &[(&str, Check)] = &[
     ("reads and swaps are linearizable", linearizable_registers::check),
     ("all members hold the same state", equal_state::check),
     ("no term has two leaders", one_leader::check),
-    ("faults of masters and agents restart no container", pods_untouched::check),
+    ("only the loss of a node restarts its containers", pods_untouched::check),
     ("writes and probes go on soon", bounded_outages::check),
     ("the user's workload runs on", users_workload::check),
     ("every fault bit", faults_bit::check),

@@ -156,6 +156,7 @@ mod tests {
             max_gap: Duration::from_secs(1),
             max_outage: Duration::from_secs(1),
             junit: None,
+            summary: None,
             report: None,
             folder: FolderArgs { dir: ".kontiki".into() },
         }

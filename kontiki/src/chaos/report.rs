@@ -1,4 +1,4 @@
-//! What a run tells: a verdict line, a JUnit file, and one HTML page.
+//! What a run tells: a verdict line, a JUnit file, a summary in Markdown, and one HTML page.
 
 use std::{path::Path, time::Duration};
 
@@ -10,6 +10,7 @@ mod chart;
 mod gaps;
 mod html;
 mod junit;
+mod markdown;
 mod style;
 mod timeline;
 mod verdict;
@@ -41,6 +42,11 @@ impl Report<'_> {
     /// Writes the JUnit file.
     pub(crate) fn write_junit(&self, path: &Path) -> Result<()> {
         write(path, &junit::file(self))
+    }
+
+    /// Writes the summary.
+    pub(crate) fn write_summary(&self, path: &Path) -> Result<()> {
+        write(path, &markdown::page(self))
     }
 
     /// Writes the page.

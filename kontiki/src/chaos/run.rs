@@ -8,7 +8,7 @@ use tokio::{task::block_in_place, time::sleep};
 use super::{
     cluster,
     drive::Driver,
-    evidence::{Evidence, Injected, Written},
+    evidence::{Evidence, Injected, Written, rebooted},
     guard::Guard,
     observer::Observer,
     oracles,
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<boo
     let plan = Plan::read(args, known.as_ref(), || u64::from(rand::random::<u32>()))?;
     let cluster = cluster(&args.folder.dir)?;
     preflight::programs(&plan.faults())?;
-    preflight::writable(args.junit.iter().chain(&args.report))?;
+    preflight::writable(args.junit.iter().chain(&args.summary).chain(&args.report))?;
     let held = preflight::take(&cluster, say)?;
     let began = jiff::Timestamp::now();
     // A killed run's namespace may still be on its way out: a run that follows at once needs another name.
@@ -186,6 +186,7 @@ async fn collect(
     let (keys, revision) = session.keys().await?;
     let objects = session.objects().await?;
     let (leaders, claims) = observer.story();
+    let containers = session.containers_again(&rebooted(&injected)).await?;
     Ok(Evidence {
         epoch,
         length,
@@ -199,7 +200,7 @@ async fn collect(
         claims,
         injected,
         hashes: session.hashes(revision).await,
-        containers: (Default::default(), session.containers().await?),
+        containers: (Default::default(), containers),
         probes: clients.probes,
         workload: clients.workload,
         troubles: Vec::new(),
@@ -228,6 +229,9 @@ fn report(
     };
     if let Some(path) = &args.junit {
         report.write_junit(path)?;
+    }
+    if let Some(path) = &args.summary {
+        report.write_summary(path)?;
     }
     if let Some(path) = &args.report {
         report.write_html(path)?;

@@ -1,7 +1,7 @@
 //! What a run does through the cluster's own APIs: its place to write, what is there in the end, and leaving nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -24,7 +24,13 @@ use super::{
     watchers::{Last, Watchers},
     writer::{Metadata, Object, Place},
 };
-use crate::{credential, etcd::Access, objects, proxy, up::cluster::Cluster};
+use crate::{
+    credential,
+    etcd::Access,
+    objects::{self, Containers},
+    proxy,
+    up::cluster::Cluster,
+};
 
 /// What a run's keys begin with, and the names of its namespaces.
 const PREFIX: &str = "/kontiki-chaos/";
@@ -130,8 +136,21 @@ impl Session {
     }
 
     /// The containers of all pods.
-    pub(crate) async fn containers(&self) -> Result<BTreeMap<String, String>> {
+    pub(crate) async fn containers(&self) -> Result<BTreeMap<String, Containers>> {
         until(async || objects::containers(&self.kube).await).await
+    }
+
+    /// The same, once those of these workers run again, or have had the time to.
+    pub(crate) async fn containers_again(&self, rebooted: &BTreeSet<&str>) -> Result<BTreeMap<String, Containers>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let all = self.containers().await?;
+            let run = all.values().all(|pod| pod.run || !rebooted.contains(pod.node.as_str()));
+            if run || Instant::now() > deadline {
+                return Ok(all);
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     /// Each member's hash of all keys at this revision.

@@ -73,6 +73,9 @@ pub(crate) struct RunArgs {
     /// Write a JUnit file
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    /// Write a summary in Markdown, as CI systems show it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) summary: Option<PathBuf>,
     /// Write an HTML report, one file with everything in it
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

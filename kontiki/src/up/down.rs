@@ -1,5 +1,7 @@
 //! `kontiki down`: leaves no process, namespace, mount, cgroup, nft table or file behind.
 //!
+//! The same for one host is a power cut: [`power_off`].
+//!
 //! It trusts no process's goodwill and no record but `cluster.json`: processes are found by the network namespaces and the
 //! cgroups that they are in, mounts by the folder that they lie under. So it works after any crash, and twice.
 
@@ -31,27 +33,58 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Ends the cluster and removes every trace of it, its folder's content included.
 pub(crate) fn remove(cluster: &Cluster) -> Result<()> {
     let cgroups = cgroups(&cluster.cgroup_root());
-    kill_all(cluster, &cgroups)?;
+    let hosts = cluster.hosts.iter().map(|host| host.name.as_str()).chain([FABRIC]);
+    let namespaces = namespaces(hosts.map(|host| cluster.netns_path(host)), &cluster.dir);
+    kill_all(|| {
+        let mut found: Vec<Process> = in_cgroups(&cgroups);
+        found.extend(in_namespaces(&namespaces));
+        found.extend(cluster.running().into_iter().map(|(_, _, process)| process));
+        found.extend(Process::load(&cluster.dir.join("proxy.pid")).filter(Process::is_alive));
+        found
+    })?;
     unmount_all(&cluster.dir)?;
-    for root in &cgroups {
-        remove_cgroup(root).with_context(|| format!("cannot remove the cgroup {}", root.display()))?;
-    }
+    remove_cgroups(&cgroups)?;
     network::remove(cluster)?;
     fs::remove_dir_all(&cluster.dir).with_context(|| format!("cannot remove {}", cluster.dir.display()))
 }
 
-/// Kills until a whole look finds no process: one may be born while another is being killed.
-fn kill_all(cluster: &Cluster, cgroups: &[PathBuf]) -> Result<()> {
-    let namespaces = namespaces(cluster);
+/// Ends everything on a host as a power cut does: its processes at once, and with them what only the kernel knew, mounts, cgroups
+/// and the links of pods. What is on its disk stays. How many processes there were.
+pub(crate) fn power_off(cluster: &Cluster, host: &str) -> Result<usize> {
+    let ended = kill_all(|| found_on(cluster, host))?;
+    unmount_all(&cluster.host_dir(host))?;
+    remove_cgroups(&cgroups_of(cluster, host))?;
+    Ok(ended)
+}
+
+/// How many processes a host has, those of its pods included.
+pub(crate) fn processes_on(cluster: &Cluster, host: &str) -> usize {
+    found_on(cluster, host).iter().map(Process::pid).collect::<BTreeSet<_>>().len()
+}
+
+fn found_on(cluster: &Cluster, host: &str) -> Vec<Process> {
+    let mut found: Vec<Process> = in_cgroups(&cgroups_of(cluster, host));
+    let own = [cluster.netns_path(host)];
+    found.extend(in_namespaces(&namespaces(own.into_iter(), &cluster.host_dir(host))));
+    let running = cluster.running().into_iter().filter(|(name, ..)| name == host);
+    found.extend(running.map(|(_, _, process)| process));
+    found
+}
+
+fn cgroups_of(cluster: &Cluster, host: &str) -> Vec<PathBuf> {
+    cgroups(&format!("{}/{host}", cluster.cgroup_root()))
+}
+
+/// Kills until a whole look finds no process: one may be born while another is being killed. How many there were.
+fn kill_all(find: impl Fn() -> Vec<Process>) -> Result<usize> {
     let start = Instant::now();
+    let mut killed = BTreeSet::new();
     loop {
-        let mut found: Vec<Process> = in_cgroups(cgroups);
-        found.extend(in_namespaces(&namespaces));
-        found.extend(cluster.running().into_iter().map(|(_, _, process)| process));
-        found.extend(Process::load(&cluster.dir.join("proxy.pid")).filter(Process::is_alive));
+        let found = find();
         if found.is_empty() {
-            return Ok(());
+            return Ok(killed.len());
         }
+        killed.extend(found.iter().map(Process::pid));
         for process in &found {
             process.signal(Signal::SIGKILL)?;
         }
@@ -68,11 +101,10 @@ fn pause() {
     std::thread::sleep(PAUSE);
 }
 
-/// The inodes of the hosts' network namespaces and of every namespace mounted below the cluster's folder.
-fn namespaces(cluster: &Cluster) -> BTreeSet<u64> {
-    let hosts = cluster.hosts.iter().map(|host| cluster.netns_path(&host.name)).chain([cluster.netns_path(FABRIC)]);
-    let mut paths: Vec<PathBuf> = hosts.collect();
-    paths.extend(mounts_below(&cluster.dir).into_iter().filter(|(_, kind)| kind == "nsfs").map(|(path, _)| path));
+/// The inodes of these network namespaces and of every namespace mounted below a folder.
+fn namespaces(paths: impl Iterator<Item = PathBuf>, dir: &Path) -> BTreeSet<u64> {
+    let mut paths: Vec<PathBuf> = paths.collect();
+    paths.extend(mounts_below(dir).into_iter().filter(|(_, kind)| kind == "nsfs").map(|(path, _)| path));
     paths.iter().filter_map(|path| Some(fs::metadata(path).ok()?.ino())).collect()
 }
 
@@ -108,6 +140,13 @@ fn in_cgroups(roots: &[PathBuf]) -> Vec<Process> {
 fn subfolders(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     entries.flatten().filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir())).map(|entry| entry.path()).collect()
+}
+
+fn remove_cgroups(roots: &[PathBuf]) -> Result<()> {
+    for root in roots {
+        remove_cgroup(root).with_context(|| format!("cannot remove the cgroup {}", root.display()))?;
+    }
+    Ok(())
 }
 
 /// Removes a cgroup and all below it; the kernel holds one for a moment after its last process.

@@ -73,25 +73,31 @@ fn label(column: usize) -> String {
     }
 }
 
-/// Rows of kind, how often, and each writer's median and worst gap.
-pub(super) fn by_kind(evidence: &Evidence) -> Vec<Vec<String>> {
-    let mut kinds: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+/// The gaps at one kind of fault.
+pub(super) struct OfKind {
+    pub(super) name: &'static str,
+    /// How often it was injected.
+    pub(super) times: usize,
+    /// Of each writer: the median, what 99 of 100 are within, and the worst.
+    pub(super) gaps: Vec<[String; 3]>,
+}
+
+/// Each kind of fault with its gaps, by name.
+pub(super) fn by_kind(evidence: &Evidence) -> Vec<OfKind> {
+    let mut kinds: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
     for (at, one) in evidence.injected.iter().enumerate() {
         kinds.entry(one.planned.fault.name).or_default().push(at);
     }
     let gaps = gaps(evidence);
-    let mut rows = Vec::new();
-    for (kind, which) in kinds {
-        let mut row = vec![kind.to_owned(), which.len().to_string()];
-        for (_, gaps) in &gaps {
+    let of_kind = |(name, which): (_, Vec<usize>)| {
+        let of_writer = |(_, gaps): &(_, Vec<Duration>)| {
             let mut of_kind: Vec<Duration> = which.iter().map(|at| gaps[*at]).collect();
             of_kind.sort_unstable();
-            row.push(shown(quantile(&of_kind, 0.5)));
-            row.push(shown(of_kind.last().copied().unwrap_or_default()));
-        }
-        rows.push(row);
-    }
-    rows
+            [0.5, 0.99, 1.0].map(|part| shown(quantile(&of_kind, part)))
+        };
+        OfKind { name, times: which.len(), gaps: gaps.iter().map(of_writer).collect() }
+    };
+    kinds.into_iter().map(of_kind).collect()
 }
 
 #[cfg(test)]
@@ -108,6 +114,8 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_median_and_worst() {
-        assert_eq!(by_kind(&evidence()), [["kill-leader", "1", "0.40 s", "0.40 s", "0.40 s", "0.40 s"]]);
+        let kinds = by_kind(&evidence());
+        assert_eq!((kinds.len(), kinds[0].name, kinds[0].times), (1, "kill-leader", 1));
+        assert_eq!(kinds[0].gaps, [["0.40 s", "0.40 s", "0.40 s"]; 2].map(|gaps| gaps.map(str::to_owned)));
     }
 }

@@ -144,15 +144,17 @@ fn kinds(report: &Report<'_>) -> String {
         .evidence
         .writers
         .iter()
-        .map(|writer| format!("<th class=\"n\">{0}: median</th><th class=\"n\">worst</th>", escape(writer.name)))
+        .map(|writer| {
+            let median = format!("<th class=\"n\">{0}: median</th>", escape(writer.name));
+            format!("{median}<th class=\"n\">99 %</th><th class=\"n\">worst</th>")
+        })
         .collect();
-    let cell = |(at, cell): (usize, &String)| {
-        format!("<td{}>{}</td>", if at == 0 { "" } else { " class=\"n\"" }, escape(cell))
+    let row = |kind: &gaps::OfKind| {
+        let cells: String =
+            kind.gaps.iter().flatten().map(|gap| format!("<td class=\"n\">{}</td>", escape(gap))).collect();
+        format!("<tr><td>{}</td><td class=\"n\">{}</td>{cells}</tr>\n", escape(kind.name), kind.times)
     };
-    let rows: String = gaps::by_kind(report.evidence)
-        .iter()
-        .map(|row| format!("<tr>{}</tr>\n", row.iter().enumerate().map(cell).collect::<String>()))
-        .collect();
+    let rows: String = gaps::by_kind(report.evidence).iter().map(row).collect();
     format!(
         "<h2>Write gaps by kind of fault</h2>\n<div class=\"scroll\"><table><tr><th>fault</th><th class=\"n\">times</th>{heads}</tr>\n{rows}</table></div>\n"
     )
