@@ -14,7 +14,7 @@ endif
 DENY := target/tools/bin/cargo-deny
 DENY_VERSION := 0.20.2
 
-.PHONY: up down status test lint bench build chaos
+.PHONY: up down status test lint bench build chaos evidence
 
 up: build ## Start three masters and two workers on this machine.
 	@$(SUDO) $(KONTIKI) up
@@ -47,6 +47,10 @@ HOURS := 1
 chaos: ## The store, and the control plane on it, under faults, seed after seed from a fresh one on: make chaos HOURS=8
 	@tools/bootstrap build
 	KONTIKI_HOURS=$(HOURS) cargo test --workspace --locked --test simulation every_seed -- --nocapture
+
+evidence: ## Measure the figures of docs/explanation/evidence.md anew: the seeds of `make test`, every fault, a hundred leader kills.
+	@tools/bootstrap build
+	@tools/evidence
 
 bench: ## Figures beside etcd and beside the ceilings, as in docs/explanation/performance.md.
 	@tools/bootstrap bench

@@ -293,6 +293,9 @@ pub(crate) async fn write(
             _ => attempt(call, name, live, options, draft, fresh).await,
         };
         match attempt {
+            Ok(Attempt::Done(written)) if !written.created && call.surroundings().has(Planted::RefuseWhatIsDone) => {
+                return Err(Status::modified(call.resource.kind.resource(), name).into());
+            }
             Ok(Attempt::Done(written)) => return Ok(written),
             // A name that is taken stays taken. An address that was picked and is taken by now is picked anew.
             Ok(Attempt::Overtaken(error))

@@ -4,6 +4,7 @@
 //! the cache shows the last one. The order of moves and all numbers, reasons and sentences are upstream's, because
 //! `kubectl rollout` reads them. Rollback is kubectl's: it patches the template, and an equal old ReplicaSet becomes new.
 
+use api::surroundings::Planted;
 use client::{Key, Resource};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
@@ -227,6 +228,12 @@ fn gather(context: &Context<'_>, item: &Item) -> Option<Plan> {
         }
         if ours {
             pods.extend(caches.of(&PODS).owned_by(&header.uid));
+        }
+    }
+    if context.surroundings.has(Planted::BelieveInPods) {
+        for set in &mut replica_sets {
+            let asked = set.spec.replicas;
+            set.status.get_or_insert_default().available_replicas = asked;
         }
     }
     let pods = views(&pods);

@@ -139,6 +139,8 @@ impl<'a> Occurrence<'a> {
 pub struct Context<'a> {
     /// What the cluster looks like.
     pub caches: &'a Caches,
+    /// Where a bug on purpose is planted.
+    pub surroundings: &'a Surroundings,
     /// What an operator chose.
     pub settings: &'a Settings,
     /// The time of day.

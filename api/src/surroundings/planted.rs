@@ -17,6 +17,10 @@ pub enum Planted {
     OverwriteOthers,
     /// A new leader's controllers act by what they had heard, and not by what the last one did.
     ActByOldCaches,
+    /// An update is refused, and done.
+    RefuseWhatIsDone,
+    /// A rolling update takes every pod that was asked for as one that serves.
+    BelieveInPods,
 }
 
 impl Planted {
@@ -28,5 +32,7 @@ impl Planted {
         Self::BookmarkAhead,
         Self::OverwriteOthers,
         Self::ActByOldCaches,
+        Self::RefuseWhatIsDone,
+        Self::BelieveInPods,
     ];
 }

@@ -73,6 +73,8 @@ struct Machine {
     gone: bool,
     /// Somebody is starting or stopping it.
     busy: bool,
+    /// Its disk may not hold what it has promised, and it was not started since.
+    in_doubt: bool,
     running: Option<Running>,
 }
 
@@ -166,7 +168,7 @@ impl Cluster {
     /// A machine that is not part of the cluster yet.
     fn reserve(&self, member: Place) {
         let disk = Platter::new(self.chance.fork());
-        let machine = Machine { disk, gone: true, busy: false, running: None };
+        let machine = Machine { disk, gone: true, busy: false, in_doubt: false, running: None };
         self.state.lock().machines.insert(member, machine);
     }
 
@@ -177,6 +179,7 @@ impl Cluster {
                 disk: Platter::new(self.chance.fork()),
                 gone: false,
                 busy: false,
+                in_doubt: false,
                 running: None,
             });
             machine.disk.clone()
@@ -337,7 +340,7 @@ impl Cluster {
             self.net.come_back(member);
             self.state.lock().restarts += 1;
             match self.start(member, Start::Restart).await {
-                Ok(()) => return,
+                Ok(()) => return self.doubt(member, false),
                 Err(StartError::Wal(WalError::Io { .. }) | StartError::State(StateError::Io { .. })) => {}
                 Err(error) if error.is_damage() && self.disk(member).wear().rotten_bits > 0 => {
                     return self.replace(member);
@@ -347,6 +350,11 @@ impl Cluster {
             tokio::time::sleep(RESTART_PAUSE).await;
         }
         self.fail(format!("member {member} does not start again: its disk does not work"));
+    }
+
+    /// Whether a member's disk may not hold what it has promised.
+    pub(crate) fn doubt(&self, member: Place, doubted: bool) {
+        self.state.lock().machines.get_mut(&member).expect("the machine is there").in_doubt = doubted;
     }
 
     fn fail(&self, what: String) {

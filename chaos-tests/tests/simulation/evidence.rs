@@ -1,12 +1,13 @@
 //! What all runs together came to.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::{
     disk::Wear,
     faults::{self, Injected},
     network::Traversed,
     run::Report,
+    table::{self, Row, row, thousands},
 };
 
 /// Sums over runs.
@@ -49,6 +50,49 @@ impl Totals {
         self.wear.add(report.wear);
         self.joined += report.changes.0;
         self.left += report.changes.1;
+    }
+
+    /// Writes the tables of what happened.
+    pub(crate) fn keep(&self, took: Duration) {
+        let Traversed { messages, held_by_a_cut, connections_broken, connections_refused, calls_repeated } =
+            self.traversed;
+        let Wear {
+            flushes,
+            failed_flushes,
+            slow_flushes,
+            writes_lost,
+            writes_torn,
+            names_lost,
+            errors,
+            full,
+            rotten_bits,
+        } = self.wear;
+        let seconds = |seconds: f64| format!("{} s", thousands(Duration::from_secs_f64(seconds).as_secs()));
+        let rows: [Row; 10] = [
+            ("seeds; simulated time; time it took".to_owned(), {
+                format!("{}; {}; {}", thousands(self.runs), seconds(self.simulated), seconds(took.as_secs_f64()))
+            }),
+            row(
+                "operations checked; writes acknowledged; outcomes unknown",
+                [self.operations, self.acknowledged, self.unknown],
+            ),
+            row(
+                "fewest operations and faults of a run",
+                [self.fewest_operations.unwrap_or(0), self.fewest_faults.unwrap_or(0)],
+            ),
+            row("terms; restarts; watch streams begun", [self.terms, self.restarts, self.resumed]),
+            row("members joined; left", [self.joined, self.left]),
+            row("messages; held by a cut", [messages, held_by_a_cut]),
+            row(
+                "connections broken; refused; calls that came twice",
+                [connections_broken, connections_refused, calls_repeated],
+            ),
+            row("flushes; failed; slow", [flushes, failed_flushes, slow_flushes]),
+            row("unflushed writes lost; torn; names lost", [writes_lost, writes_torn, names_lost]),
+            row("disk errors; full disks met; bits changed at rest", [errors, full, rotten_bits]),
+        ];
+        table::keep("store", ["what", "count"], rows);
+        table::keep("store-faults", ["fault", "injected"], table::kinds(&self.injected));
     }
 
     /// Every kind of fault was injected and had an effect, and what recovery consists of came to pass.

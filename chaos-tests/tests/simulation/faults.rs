@@ -274,6 +274,7 @@ fn rot(cluster: &Cluster, chance: &Chance, member: Place) {
     if cluster.is_whole() {
         cluster.crash(member, Crash::Process);
         cluster.disk(member).rot();
+        cluster.doubt(member, true);
         let (cluster, pause) = (cluster.clone(), chance.millis(50..1000));
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;

@@ -13,6 +13,7 @@ mod network;
 mod record;
 mod run;
 mod seeds;
+mod table;
 mod truth;
 mod watcher;
 mod workload;

@@ -20,6 +20,7 @@ use tracing_subscriber::{
 use crate::{
     evidence::Totals,
     run::{run, schedule_of},
+    table,
 };
 
 /// Seeds of a test run.
@@ -154,21 +155,24 @@ pub(crate) fn assert_repeatable(seeds: Range<u64>, fingerprint: impl Fn(u64) -> 
     }
 }
 
-/// Each bug, planted, is noticed by one of the first seeds.
+/// Each bug, planted, is noticed by one of the first seeds. Which one noticed is kept in a table of this name.
 pub(crate) fn assert_found<B: Copy + fmt::Debug + Sync, R: Send>(
+    name: &str,
     bugs: &[B],
     run: impl Fn(u64, B) -> Result<R, String> + Sync,
 ) {
-    let mut missed = Vec::new();
+    let (mut missed, mut found) = (Vec::new(), Vec::new());
     for bug in bugs {
         match run_all(1..=SEEDS_PER_BUG, |seed| run(seed, *bug)).1 {
             Some((seed, how)) => {
                 let how: String = how.chars().take(200).collect();
                 eprintln!("{bug:?}: seed {seed}: {how}");
+                found.push((table::words(&format!("{bug:?}")), seed.to_string()));
             }
             None => missed.push(*bug),
         }
     }
+    table::keep(name, ["planted bug", "found by seed"], found);
     assert!(missed.is_empty(), "no invariant noticed {missed:?} in {SEEDS_PER_BUG} seeds");
 }
 
@@ -180,6 +184,7 @@ fn the_store_keeps_its_promises_under_every_seed() {
     let mut totals = Totals::default();
     reports.iter().for_each(|report| totals.add(report));
     eprintln!("{totals} in {:.0} s", started.elapsed().as_secs_f64());
+    totals.keep(started.elapsed());
     if choice.is_at_least(SEEDS) {
         totals.assert_everything_happened();
     }
@@ -192,5 +197,5 @@ fn the_same_seed_is_the_same_run() {
 
 #[test]
 fn every_planted_bug_is_found() {
-    assert_found(Planted::ALL, |seed, bug| run(seed, schedule_of(seed), Some(bug)));
+    assert_found("store-planted", Planted::ALL, |seed, bug| run(seed, schedule_of(seed), Some(bug)));
 }

@@ -73,6 +73,7 @@ impl Runner {
         let acting = &self.acting;
         let context = Context {
             caches: &acting.caches,
+            surroundings: &acting.surroundings,
             settings: &acting.settings,
             now: acting.surroundings.now(),
             instant: Instant::now(),

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::surroundings::Surroundings;
 use client::source::wire::stored_object;
 use client::{Key, Resource, SourceEvent};
 use controllers::caches::Caches;
@@ -132,6 +133,7 @@ impl World {
     fn reconcile(&self, controller: &Controller, item: &Item) -> Plan {
         let context = Context {
             caches: &self.caches,
+            surroundings: &Surroundings::real(),
             settings: &Settings::default(),
             now: self.now,
             instant: Instant::now(),

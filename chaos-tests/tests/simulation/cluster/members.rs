@@ -38,7 +38,8 @@ impl Cluster {
         let members = leader.members();
         let voters = members.iter().filter(|member| !member.learner).count();
         let known: Vec<Place> = members.iter().map(|member| member.id).collect();
-        known == self.places() && voters >= 3 && voters == members.len() - (members.len() + 1) % 2
+        let doubted = self.state.lock().machines.values().any(|machine| machine.in_doubt && !machine.gone);
+        !doubted && known == self.places() && voters >= 3 && voters == members.len() - (members.len() + 1) % 2
     }
 
     /// A member whose data is damaged comes back under another id, with an empty disk.

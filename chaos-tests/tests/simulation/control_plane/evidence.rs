@@ -6,7 +6,11 @@ use super::{
     Report,
     trouble::{ABOVE, Injected},
 };
-use crate::{faults, network::Traversed};
+use crate::{
+    faults,
+    network::Traversed,
+    table::{self, Row, row, thousands},
+};
 
 /// Sums over runs.
 #[derive(Debug, Default)]
@@ -47,6 +51,38 @@ impl Totals {
             *self.injected.entry(*trouble).or_default() += times;
         }
         self.traversed.add(report.traversed);
+    }
+
+    /// Writes the tables of what happened.
+    pub(crate) fn keep(&self, took: Duration) {
+        let Traversed { messages, held_by_a_cut, connections_broken, connections_refused, calls_repeated } =
+            self.traversed;
+        let seconds = |seconds: f64| format!("{} s", thousands(Duration::from_secs_f64(seconds).as_secs()));
+        let rows: [Row; 7] = [
+            ("seeds; simulated time; time it took".to_owned(), {
+                format!("{}; {}; {}", thousands(self.runs), seconds(self.simulated), seconds(took.as_secs_f64()))
+            }),
+            row(
+                "requests of users; acknowledged; refused; outcomes unknown",
+                [self.calls, self.acknowledged, self.refused, self.unknown],
+            ),
+            row("fewest requests of a run", [self.fewest_calls.unwrap_or(0)]),
+            row(
+                "revisions; pods made; terms; restarts; watches begun",
+                [self.revisions, self.pods, self.terms, self.restarts, self.resumed],
+            ),
+            row("messages; held by a cut", [messages, held_by_a_cut]),
+            row(
+                "connections broken; refused; calls that came twice",
+                [connections_broken, connections_refused, calls_repeated],
+            ),
+            (
+                "the end state was reached after everything healed, at the latest within".to_owned(),
+                format!("{:.1} s", self.slowest.as_secs_f64()),
+            ),
+        ];
+        table::keep("control-plane", ["what", "count"], rows);
+        table::keep("control-plane-troubles", ["trouble", "made"], table::kinds(&self.injected));
     }
 
     /// Every kind of trouble was made, and what recovery consists of came to pass.
