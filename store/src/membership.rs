@@ -204,8 +204,7 @@ impl Inner {
     async fn add(&self, id: u64, info: MemberInfo) -> Result<i64, Failure> {
         let nodes = self.nodes();
         match nodes.get(&id) {
-            // The answer to a repeated request, when the first one was lost.
-            Some(known) if *known == info => return Ok(0),
+            Some(known) if *known == info => return self.settled(id, &info),
             Some(_) => return Err(Error::MemberExists.into()),
             None => {}
         }
@@ -221,6 +220,19 @@ impl Inner {
         }
         self.raft.add_learner(id, info, false).await?;
         Ok(0)
+    }
+
+    /// The answer to a repeated request, when the one to the first was lost: that it is done, once it is committed. Until then it
+    /// may yet be lost with this leader, as the answer was.
+    fn settled(&self, id: u64, info: &MemberInfo) -> Result<i64, Failure> {
+        let committed = self.applied_membership();
+        let is_known = committed.is_some_and(|stored| stored.membership().get_node(&id) == Some(info));
+        if is_known { Ok(0) } else { Err(Failure::Busy) }
+    }
+
+    /// The membership that is committed and applied here.
+    fn applied_membership(&self) -> Option<StoredMembership> {
+        serde_json::from_slice(&self.state.view().membership().clone()).ok()
     }
 
     async fn remove(&self, id: u64) -> Result<i64, Failure> {
@@ -320,9 +332,7 @@ impl Inner {
         }
         self.wait_applied(confirmed.index).await;
         // What is under way counts as well as what is done.
-        let applied = self.state.view().membership().clone();
-        let stored: Option<StoredMembership> = serde_json::from_slice(&applied).ok();
-        let was = stored.is_some_and(|stored| stored.membership().get_node(&id).is_some());
+        let was = self.applied_membership().is_some_and(|stored| stored.membership().get_node(&id).is_some());
         Ok(i64::from(was || self.nodes().contains_key(&id)))
     }
 
@@ -372,9 +382,10 @@ impl Inner {
             info.name.clone_from(&known.name);
         }
         info.replaces = known.replaces;
-        if info != known {
-            self.raft.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(id, info)])), true).await?;
+        if info == known {
+            return self.settled(id, &info);
         }
+        self.raft.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(id, info)])), true).await?;
         Ok(0)
     }
 

@@ -28,7 +28,7 @@ const SEEDS: u64 = 1000;
 /// Runs spent on making a failure smaller.
 const SHRINKING_RUNS: usize = 60;
 /// A planted bug is found within so many seeds.
-const SEEDS_PER_BUG: u64 = 40;
+const SEEDS_PER_BUG: u64 = 100;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
