@@ -44,6 +44,27 @@ async fn leadership_moves_on_request_and_members_leave() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_repeated_is_not_done_before_it_is_committed() {
+    const SOON: Duration = Duration::from_secs(1);
+    let mut cluster = Cluster::three().await;
+    let leader = cluster.leader().await;
+    let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    for other in &others {
+        cluster.kill(*other).await;
+    }
+    // Nobody else has it in the log, and nobody will before the others are back.
+    for _ in 0..2 {
+        let urls = || vec!["https://127.0.0.1:1".to_owned()];
+        let added = cluster.store(leader).member_add(9, "nine".to_owned(), urls(), urls());
+        assert!(tokio::time::timeout(SOON, added).await.is_err(), "it was said to be done");
+    }
+    for other in others {
+        cluster.restart(other).await;
+    }
+    until(async || cluster.running().all(|store| store.members().len() == 4)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_fell_behind_the_log_gets_a_snapshot() {
     let mut cluster = Cluster::new();
     cluster.limits =

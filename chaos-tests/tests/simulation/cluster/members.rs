@@ -5,7 +5,7 @@ use std::time::Duration;
 use store::{Member, Start};
 use tokio::time::Instant;
 
-use super::{Cluster, client_url, peer_url};
+use super::{Cluster, bury, client_url, peer_url};
 use crate::network::Place;
 
 /// How long somebody tries to have a member added.
@@ -29,6 +29,30 @@ impl Cluster {
         {
             // Done or not: what matters is what clients see.
             drop(tokio::time::timeout(PATIENCE, store.member_remove(member)).await);
+            let cluster = self.clone();
+            tokio::spawn(async move { cluster.turn_off_unless_told(member).await });
+        }
+    }
+
+    /// A member that was removed before it was told of anything knows nobody whom it could ask: its operator turns it off.
+    async fn turn_off_unless_told(&self, member: Place) {
+        while !self.state.lock().machines[&member].gone {
+            tokio::time::sleep(PAUSE).await;
+            let leader = self.leader().and_then(|leader| self.member(leader));
+            let (Some(leader), Some(store)) = (leader, self.member(member)) else { continue };
+            if !store.members().is_empty() {
+                return;
+            }
+            if leader.members().iter().all(|known| known.id != member) {
+                let mut state = self.state.lock();
+                state.left += 1;
+                let machine = state.machines.get_mut(&member).expect("the machine is there");
+                machine.gone = true;
+                let running = machine.running.take();
+                drop(state);
+                self.net.forget(member);
+                running.into_iter().for_each(bury);
+            }
         }
     }
 
