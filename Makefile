@@ -49,7 +49,7 @@ chaos: ## The store, and the control plane on it, under faults, seed after seed 
 	KONTIKI_HOURS=$(HOURS) cargo test --workspace --locked --test simulation every_seed -- --nocapture
 
 evidence: ## Measure the figures of docs/explanation/evidence.md anew: the seeds of `make test`, every fault, a hundred leader kills.
-	@tools/bootstrap build
+	@tools/bootstrap test
 	@tools/evidence
 
 bench: ## Figures beside etcd and beside the ceilings, as in docs/explanation/performance.md.
