@@ -232,7 +232,7 @@ impl Inner {
 
     /// The membership that is committed and applied here.
     fn applied_membership(&self) -> Option<StoredMembership> {
-        serde_json::from_slice(&self.state.view().membership().clone()).ok()
+        serde_json::from_slice(self.state.view().membership()).ok()
     }
 
     async fn remove(&self, id: u64) -> Result<i64, Failure> {

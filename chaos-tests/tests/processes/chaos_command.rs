@@ -91,6 +91,11 @@ fn a_worker_that_loses_power_runs_its_pods_again() {
     kubectl.ok("wait pod/always pod/never --for=condition=Ready --timeout=60s");
     let of = |name: &str, path: &str| kubectl.ok(&format!("get pod {name} -o jsonpath={{{path}}}"));
     let uid = of("always", ".metadata.uid");
+    let volumes = cluster.dir().join(format!("hosts/w1/agent/state/pods/{uid}/volumes/empty-dir"));
+    let [on_disk, in_memory] = ["disk", "memory"].map(|volume| volumes.join(volume).join("note"));
+    for note in [&on_disk, &in_memory] {
+        fs::write(note, "of before").expect("the volume is there");
+    }
 
     let faults = ["--faults", "reboot-worker", "--interval", "1s"];
     let said = run(cluster.chaos(&["run", "--seed", "1", "--for", "5s"]).args(faults));
@@ -104,6 +109,8 @@ fn a_worker_that_loses_power_runs_its_pods_again() {
     kubectl.ok("wait pod/always --for=condition=Ready --timeout=60s");
     let answer = kubectl.ok("get --raw /api/v1/namespaces/default/pods/always:8080/proxy/again");
     assert!(answer.contains("path: /again"), "{answer}");
+    assert_eq!(fs::read_to_string(on_disk).expect("the note"), "of before");
+    assert!(!in_memory.exists() && in_memory.parent().is_some_and(std::path::Path::exists));
     // It ended badly, and nobody wanted it to be started again.
     assert_eq!(of("never", ".status.phase"), "Failed");
     assert_eq!(of("never", ".status.containerStatuses[0].restartCount"), "0");

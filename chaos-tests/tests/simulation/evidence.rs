@@ -7,7 +7,7 @@ use crate::{
     faults::{self, Injected},
     network::Traversed,
     run::Report,
-    table::{self, Row, row, thousands},
+    table::{self, Row, row},
 };
 
 /// Sums over runs.
@@ -67,11 +67,8 @@ impl Totals {
             full,
             rotten_bits,
         } = self.wear;
-        let seconds = |seconds: f64| format!("{} s", thousands(Duration::from_secs_f64(seconds).as_secs()));
         let rows: [Row; 10] = [
-            ("seeds; simulated time; time it took".to_owned(), {
-                format!("{}; {}; {}", thousands(self.runs), seconds(self.simulated), seconds(took.as_secs_f64()))
-            }),
+            table::extent(self.runs, self.simulated, took),
             row(
                 "operations checked; writes acknowledged; outcomes unknown",
                 [self.operations, self.acknowledged, self.unknown],

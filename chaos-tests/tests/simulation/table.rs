@@ -1,6 +1,6 @@
 //! Tables of what runs came to, for `docs/explanation/evidence.md`: `make evidence` names the folder they are written to.
 
-use std::{fmt::Debug, fs, path::PathBuf};
+use std::{fmt::Debug, fs, path::PathBuf, time::Duration};
 
 /// A row: what, and how much of it.
 pub(crate) type Row = (String, String);
@@ -16,6 +16,14 @@ pub(crate) fn keep(name: &str, heads: [&str; 2], rows: impl IntoIterator<Item = 
 /// Several counts in one row.
 pub(crate) fn row<const N: usize>(what: &str, counts: [u64; N]) -> Row {
     (what.to_owned(), counts.map(thousands).join("; "))
+}
+
+/// How much was run: seeds, simulated seconds, and how long that took.
+pub(crate) fn extent(seeds: u64, simulated: f64, took: Duration) -> Row {
+    let seconds = |time: Duration| format!("{} s", thousands(time.as_secs()));
+    let simulated = Duration::from_secs_f64(simulated);
+    let count = [thousands(seeds), seconds(simulated), seconds(took)].join("; ");
+    ("seeds; simulated time; time it took".to_owned(), count)
 }
 
 /// The kinds of something, with how often each happened: `KillLeader` is written `kill leader`.

@@ -101,11 +101,6 @@ impl Evidence {
         (acknowledged, self.writers.iter().map(|writer| writer.lost().count()).sum())
     }
 
-    /// The hosts whose power was cut.
-    pub(crate) fn rebooted(&self) -> BTreeSet<&str> {
-        rebooted(&self.injected)
-    }
-
     /// How many times watches went on elsewhere.
     pub(crate) fn resumed(&self) -> usize {
         self.heard.iter().map(|heard| heard.resumed.len()).sum()

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     faults,
     network::Traversed,
-    table::{self, Row, row, thousands},
+    table::{self, Row, row},
 };
 
 /// Sums over runs.
@@ -57,11 +57,8 @@ impl Totals {
     pub(crate) fn keep(&self, took: Duration) {
         let Traversed { messages, held_by_a_cut, connections_broken, connections_refused, calls_repeated } =
             self.traversed;
-        let seconds = |seconds: f64| format!("{} s", thousands(Duration::from_secs_f64(seconds).as_secs()));
         let rows: [Row; 7] = [
-            ("seeds; simulated time; time it took".to_owned(), {
-                format!("{}; {}; {}", thousands(self.runs), seconds(self.simulated), seconds(took.as_secs_f64()))
-            }),
+            table::extent(self.runs, self.simulated, took),
             row(
                 "requests of users; acknowledged; refused; outcomes unknown",
                 [self.calls, self.acknowledged, self.refused, self.unknown],

@@ -2,10 +2,11 @@
 //! worker whose power was cut run again when it is back.
 
 use super::{Evidence, some};
+use crate::chaos::evidence::rebooted;
 
 pub(super) fn check(evidence: &Evidence) -> Result<String, String> {
     let (before, after) = &evidence.containers;
-    let rebooted = evidence.rebooted();
+    let rebooted = rebooted(&evidence.injected);
     let (mut wrong, mut restarted) = (Vec::new(), 0);
     for (pod, containers) in before {
         let ended = rebooted.contains(containers.node.as_str());
