@@ -28,9 +28,15 @@ pub mod resources {
     use client::Resource;
 
     /// apps/v1
+    pub const DAEMON_SETS: Resource = Resource::new("apps", "v1", "daemonsets");
+    /// apps/v1
     pub const DEPLOYMENTS: Resource = Resource::new("apps", "v1", "deployments");
     /// apps/v1
     pub const REPLICA_SETS: Resource = Resource::new("apps", "v1", "replicasets");
+    /// batch/v1
+    pub const CRON_JOBS: Resource = Resource::new("batch", "v1", "cronjobs");
+    /// batch/v1
+    pub const JOBS: Resource = Resource::new("batch", "v1", "jobs");
     /// apiextensions.k8s.io/v1
     pub const CUSTOM_RESOURCE_DEFINITIONS: Resource =
         Resource::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
@@ -63,9 +69,9 @@ pub mod resources {
 }
 
 use resources::{
-    CLUSTER_ROLES, CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES,
-    NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, SERVICES,
-    VOLUME_ATTRIBUTES_CLASSES,
+    CLUSTER_ROLES, CONFIG_MAPS, CRON_JOBS, CUSTOM_RESOURCE_DEFINITIONS, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES,
+    EVENTS, JOBS, LEASES, NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, REPLICA_SETS,
+    SERVICE_ACCOUNTS, SERVICES, VOLUME_ATTRIBUTES_CLASSES,
 };
 
 /// What a cache keeps at hand beside the object.
@@ -120,9 +126,12 @@ impl Caches {
         for resource in [
             CLUSTER_ROLES,
             CONFIG_MAPS,
+            CRON_JOBS,
             CUSTOM_RESOURCE_DEFINITIONS,
+            DAEMON_SETS,
             DEPLOYMENTS,
             ENDPOINT_SLICES,
+            JOBS,
             LEASES,
             NAMESPACES,
             NODES,

@@ -8,6 +8,7 @@
 //! | [`cluster_role_aggregation`] | cluster roles | the rules of those that select others |
 //! | [`deployment`] | deployments, their replica sets, pods | replica sets, deployment status |
 //! | [`garbage_collector`] | every object with an owner, every deletion | deletes dependents, takes off finalizers |
+//! | [`job`] | jobs, their pods | pods, job status |
 //! | [`namespace`] | namespaces, deletions inside a terminating one | deletes contents, finalizes |
 //! | [`node_ipam`] | nodes | `spec.podCIDR(s)` |
 //! | [`node_lifecycle`] | nodes, their leases, their pods | conditions, taints, evictions |
@@ -27,11 +28,13 @@ pub mod cidr;
 pub mod cluster_role_aggregation;
 pub mod deployment;
 pub mod garbage_collector;
+pub mod job;
 mod meta;
 pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod plan;
+mod pod_control;
 pub mod pod_digest;
 pub mod pod_gc;
 mod protection;
@@ -57,6 +60,7 @@ pub static ALL: &[&Controller] = &[
     &cluster_role_aggregation::CONTROLLER,
     &deployment::CONTROLLER,
     &garbage_collector::CONTROLLER,
+    &job::CONTROLLER,
     &namespace::CONTROLLER,
     &node_ipam::CONTROLLER,
     &node_lifecycle::CONTROLLER,

@@ -23,7 +23,7 @@ use crate::plan::{Act, Action, Pace, Plan, normal, warning};
 use crate::pod_digest::PodDigest;
 use crate::runtime::{Context, Controller, Failure, Item, Occurrence, Watch, controller_of, itself};
 
-mod ranking;
+pub(crate) mod ranking;
 mod status;
 
 /// As upstream: more than this at a time starves other controllers.
@@ -119,14 +119,16 @@ fn release(pod: &PodView<'_>, uid: &str) -> Action {
     owners_patch(pod, owners)
 }
 
-fn owners_patch(pod: &PodView<'_>, owners: Vec<serde_json::Value>) -> Action {
+/// Sets the owners of a pod, if it still is this one.
+pub(crate) fn owners_patch(pod: &PodView<'_>, owners: Vec<serde_json::Value>) -> Action {
     let patch = json!({"metadata": {"ownerReferences": owners, "uid": pod.header().uid}});
     let revision = pod.object.revision().to_string();
     let patch = meta::at_revision(patch, Some(&revision));
     Action::Patch { resource: PODS, key: Key::of(pod.object), subresource: "", patch }
 }
 
-fn owner_references(object: &StoredObject) -> Vec<serde_json::Value> {
+/// The owners of an object, as they are written.
+pub(crate) fn owner_references(object: &StoredObject) -> Vec<serde_json::Value> {
     let owners = object.header().owner_references.iter().map(|owner| {
         json!({
             "apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::caches::resources as known;
 use crate::caches::{Caches, Served};
+use crate::plan::Plan;
 use crate::runtime::{Context, Controller, Failure, Item, Settings};
 
 /// The time at which every test happens.
@@ -37,11 +38,25 @@ pub(crate) fn check_failed(controller: &Controller, item: &str, given: &str, mes
     expect.assert_eq(&plan(0, controller, item, given, Some(failure)));
 }
 
+/// What a controller plans for an item, given what the caches have seen.
+pub(crate) fn plan_for(caches: &Caches, controller: &Controller, item: &str) -> Plan {
+    reconcile(0, controller, item, caches, None)
+}
+
 fn plan(seconds: u64, controller: &Controller, item: &str, given: &str, last_failure: Option<Failure>) -> String {
-    let caches = caches(given);
+    reconcile(seconds, controller, item, &caches(given), last_failure).to_string()
+}
+
+fn reconcile(
+    seconds: u64,
+    controller: &Controller,
+    item: &str,
+    caches: &Caches,
+    last_failure: Option<Failure>,
+) -> Plan {
     let begin = Instant::now();
     let context = Context {
-        caches: &caches,
+        caches,
         surroundings: &Surroundings::real(),
         settings: &settings(),
         now: NOW.parse::<Timestamp>().unwrap(),
@@ -51,7 +66,7 @@ fn plan(seconds: u64, controller: &Controller, item: &str, given: &str, last_fai
         seed: 7,
         last_failure,
     };
-    (controller.reconcile)(&context, &parse_item(item)).to_string()
+    (controller.reconcile)(&context, &parse_item(item))
 }
 
 pub(crate) fn settings() -> Settings {
@@ -73,8 +88,11 @@ fn table() -> Vec<(Resource, &'static str)> {
     vec![
         (known::CLUSTER_ROLES, "ClusterRole"),
         (known::CONFIG_MAPS, "ConfigMap"),
+        (known::CRON_JOBS, "CronJob"),
+        (known::DAEMON_SETS, "DaemonSet"),
         (known::DEPLOYMENTS, "Deployment"),
         (known::EVENTS, "Event"),
+        (known::JOBS, "Job"),
         (known::LEASES, "Lease"),
         (known::NAMESPACES, "Namespace"),
         (known::NODES, "Node"),

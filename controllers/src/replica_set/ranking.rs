@@ -9,7 +9,7 @@ use super::PodView;
 
 /// The `count` pods to delete. Upstream's order: unscheduled, pending, not ready, cheap, crowded node, lately ready, often
 /// restarted, young. Times count by their magnitude only, so that deletions are not all of one age.
-pub(super) fn first_to_go<'a>(
+pub(crate) fn first_to_go<'a>(
     active: &[PodView<'a>],
     related_nodes: &[&str],
     now: Timestamp,
