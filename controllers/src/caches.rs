@@ -47,6 +47,8 @@ pub mod resources {
     /// v1
     pub const CONFIG_MAPS: Resource = Resource::new("", "v1", "configmaps");
     /// v1
+    pub const ENDPOINTS: Resource = Resource::new("", "v1", "endpoints");
+    /// v1
     pub const EVENTS: Resource = Resource::new("", "v1", "events");
     /// v1
     pub const NAMESPACES: Resource = Resource::new("", "v1", "namespaces");
@@ -70,7 +72,7 @@ pub mod resources {
 
 use resources::{
     CLUSTER_ROLES, CONFIG_MAPS, CRON_JOBS, CUSTOM_RESOURCE_DEFINITIONS, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES,
-    EVENTS, JOBS, LEASES, NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, REPLICA_SETS,
+    ENDPOINTS, EVENTS, JOBS, LEASES, NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, REPLICA_SETS,
     SERVICE_ACCOUNTS, SERVICES, VOLUME_ATTRIBUTES_CLASSES,
 };
 
@@ -131,6 +133,7 @@ impl Caches {
             DAEMON_SETS,
             DEPLOYMENTS,
             ENDPOINT_SLICES,
+            ENDPOINTS,
             JOBS,
             LEASES,
             NAMESPACES,

@@ -7,6 +7,8 @@
 //! |---|---|---|
 //! | [`cluster_role_aggregation`] | cluster roles | the rules of those that select others |
 //! | [`deployment`] | deployments, their replica sets, pods | replica sets, deployment status |
+//! | [`endpoint_slice`] | services, their pods, slices, the zones of nodes | endpoint slices |
+//! | [`endpoints`] | services, their pods, endpoints | endpoints |
 //! | [`garbage_collector`] | every object with an owner, every deletion | deletes dependents, takes off finalizers |
 //! | [`job`] | jobs, their pods | pods, job status |
 //! | [`namespace`] | namespaces, deletions inside a terminating one | deletes contents, finalizes |
@@ -27,6 +29,8 @@ pub mod caches;
 pub mod cidr;
 pub mod cluster_role_aggregation;
 pub mod deployment;
+pub mod endpoint_slice;
+pub mod endpoints;
 pub mod garbage_collector;
 pub mod job;
 mod meta;
@@ -59,6 +63,8 @@ pub const IDENTITY: Identity =
 pub static ALL: &[&Controller] = &[
     &cluster_role_aggregation::CONTROLLER,
     &deployment::CONTROLLER,
+    &endpoint_slice::CONTROLLER,
+    &endpoints::CONTROLLER,
     &garbage_collector::CONTROLLER,
     &job::CONTROLLER,
     &namespace::CONTROLLER,

@@ -91,6 +91,8 @@ fn table() -> Vec<(Resource, &'static str)> {
         (known::CRON_JOBS, "CronJob"),
         (known::DAEMON_SETS, "DaemonSet"),
         (known::DEPLOYMENTS, "Deployment"),
+        (known::ENDPOINT_SLICES, "EndpointSlice"),
+        (known::ENDPOINTS, "Endpoints"),
         (known::EVENTS, "Event"),
         (known::JOBS, "Job"),
         (known::LEASES, "Lease"),
@@ -101,6 +103,7 @@ fn table() -> Vec<(Resource, &'static str)> {
         (known::PODS, "Pod"),
         (known::REPLICA_SETS, "ReplicaSet"),
         (known::SERVICE_ACCOUNTS, "ServiceAccount"),
+        (known::SERVICES, "Service"),
         (known::VOLUME_ATTRIBUTES_CLASSES, "VolumeAttributesClass"),
     ]
 }
