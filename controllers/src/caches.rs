@@ -28,11 +28,15 @@ pub mod resources {
     use client::Resource;
 
     /// apps/v1
+    pub const CONTROLLER_REVISIONS: Resource = Resource::new("apps", "v1", "controllerrevisions");
+    /// apps/v1
     pub const DAEMON_SETS: Resource = Resource::new("apps", "v1", "daemonsets");
     /// apps/v1
     pub const DEPLOYMENTS: Resource = Resource::new("apps", "v1", "deployments");
     /// apps/v1
     pub const REPLICA_SETS: Resource = Resource::new("apps", "v1", "replicasets");
+    /// apps/v1
+    pub const STATEFUL_SETS: Resource = Resource::new("apps", "v1", "statefulsets");
     /// batch/v1
     pub const CRON_JOBS: Resource = Resource::new("batch", "v1", "cronjobs");
     /// batch/v1
@@ -71,9 +75,9 @@ pub mod resources {
 }
 
 use resources::{
-    CLUSTER_ROLES, CONFIG_MAPS, CRON_JOBS, CUSTOM_RESOURCE_DEFINITIONS, DAEMON_SETS, DEPLOYMENTS, ENDPOINT_SLICES,
-    ENDPOINTS, EVENTS, JOBS, LEASES, NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, REPLICA_SETS,
-    SERVICE_ACCOUNTS, SERVICES, VOLUME_ATTRIBUTES_CLASSES,
+    CLUSTER_ROLES, CONFIG_MAPS, CONTROLLER_REVISIONS, CRON_JOBS, CUSTOM_RESOURCE_DEFINITIONS, DAEMON_SETS, DEPLOYMENTS,
+    ENDPOINT_SLICES, ENDPOINTS, EVENTS, JOBS, LEASES, NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES,
+    PODS, REPLICA_SETS, SERVICE_ACCOUNTS, SERVICES, STATEFUL_SETS, VOLUME_ATTRIBUTES_CLASSES,
 };
 
 /// What a cache keeps at hand beside the object.
@@ -128,6 +132,7 @@ impl Caches {
         for resource in [
             CLUSTER_ROLES,
             CONFIG_MAPS,
+            CONTROLLER_REVISIONS,
             CRON_JOBS,
             CUSTOM_RESOURCE_DEFINITIONS,
             DAEMON_SETS,
@@ -144,6 +149,7 @@ impl Caches {
             REPLICA_SETS,
             SERVICE_ACCOUNTS,
             SERVICES,
+            STATEFUL_SETS,
             VOLUME_ATTRIBUTES_CLASSES,
         ] {
             caches.ensure(resource);

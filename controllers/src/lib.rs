@@ -20,6 +20,7 @@
 //! | [`replica_set`] | replica sets, pods | pods, replica set status |
 //! | [`root_ca_publisher`] | namespaces, config maps | `kube-root-ca.crt` |
 //! | [`service_account`] | namespaces, service accounts | `default` |
+//! | [`stateful_set`] | stateful sets, their pods, revisions and claims | pods, claims, revisions, stateful set status |
 //! | [`vac_protection`] | classes of volume attributes, claims, volumes | the finalizer of those that are used |
 //!
 //! They act only on the master that leads, and every write carries the term it acts under; a deposed leader's writes are
@@ -48,6 +49,7 @@ pub mod replica_set;
 pub mod root_ca_publisher;
 pub mod runtime;
 pub mod service_account;
+pub mod stateful_set;
 #[cfg(test)]
 mod testing;
 pub mod vac_protection;
@@ -76,6 +78,7 @@ pub static ALL: &[&Controller] = &[
     &replica_set::CONTROLLER,
     &root_ca_publisher::CONTROLLER,
     &service_account::CONTROLLER,
+    &stateful_set::CONTROLLER,
     &vac_protection::CONTROLLER,
 ];
 

@@ -4,7 +4,8 @@
 //! lease are not looked at, so clocks may differ. A process that began to watch late, or stood still, gives everybody a
 //! whole grace period first.
 //! Eviction follows the NoExecute taints and the pods' tolerations. On an unreachable node nobody confirms the end of a
-//! pod: when its grace is over it is removed by force, so that its replacement is no longer counted beside it.
+//! pod: when its grace is over it is removed by force, so that its replacement is no longer counted beside it. Pods of a
+//! StatefulSet are not: another one would be made of the same name while the first may still run, so they stay on their way out.
 
 use std::time::Duration;
 

@@ -88,6 +88,7 @@ fn table() -> Vec<(Resource, &'static str)> {
     vec![
         (known::CLUSTER_ROLES, "ClusterRole"),
         (known::CONFIG_MAPS, "ConfigMap"),
+        (known::CONTROLLER_REVISIONS, "ControllerRevision"),
         (known::CRON_JOBS, "CronJob"),
         (known::DAEMON_SETS, "DaemonSet"),
         (known::DEPLOYMENTS, "Deployment"),
@@ -104,6 +105,7 @@ fn table() -> Vec<(Resource, &'static str)> {
         (known::REPLICA_SETS, "ReplicaSet"),
         (known::SERVICE_ACCOUNTS, "ServiceAccount"),
         (known::SERVICES, "Service"),
+        (known::STATEFUL_SETS, "StatefulSet"),
         (known::VOLUME_ATTRIBUTES_CLASSES, "VolumeAttributesClass"),
     ]
 }

@@ -15,6 +15,7 @@ use crate::meta;
 use crate::plan::merge_diff::json as to_json;
 use crate::plan::{Act, Action, Pace, Plan, normal, warning};
 use crate::pod_digest::PodDigest;
+use crate::stateful_set::POD_NAME;
 
 /// After the end of its grace, a pod of an unreachable node is given up this much later.
 const FORCE_MARGIN: SignedDuration = SignedDuration::from_secs(2);
@@ -63,7 +64,7 @@ enum Due {
 
 fn due(view: &View<'_>, pod: &Pod, digest: &PodDigest) -> Due {
     let (at, act) = match digest.deletion {
-        Some(_) if readiness(view.node) != "Unknown" => return Due::Never,
+        Some(_) if readiness(view.node) != "Unknown" || has_identity(pod) => return Due::Never,
         Some(grace_ends) => (grace_ends.saturating_add(FORCE_MARGIN).ok(), delete(pod, Some(0))),
         None => {
             let about = meta::reference("v1", "Pod", &pod.metadata);
@@ -76,6 +77,15 @@ fn due(view: &View<'_>, pod: &Pod, digest: &PodDigest) -> Due {
         Ok(left) if !left.is_zero() => Due::In(left),
         _ => Due::Now(Box::new(act)),
     }
+}
+
+/// Whether the next pod of a StatefulSet will have the name. The node may be cut off and the pod alive: only its agent, or who
+/// deletes it by force, says that it has ended. One whose set is gone, or let it go, is still known by its label.
+fn has_identity(pod: &Pod) -> bool {
+    let metadata = &pod.metadata;
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.any(|owner| owner.controller == Some(true) && owner.kind == "StatefulSet")
+        || metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(POD_NAME))
 }
 
 fn delete(pod: &Pod, grace_seconds: Option<i64>) -> Act {

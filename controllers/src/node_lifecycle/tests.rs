@@ -180,3 +180,31 @@ fn a_leaving_pod_of_a_lost_node_is_removed_when_its_grace_is_over() {
         "#]],
     );
 }
+
+#[test]
+fn a_leaving_pod_of_a_stateful_set_stays_until_its_node_or_somebody_confirms_its_end() {
+    let owner = ", ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: p, uid: s1, controller: true}]";
+    let label = ", labels: {statefulset.kubernetes.io/pod-name: p-0}";
+    let leaving = ", deletionTimestamp: '2026-01-01T00:00:00Z'";
+    for (metadata, stays) in [(owner, true), (label, true), (", labels: {app: p}", false)] {
+        let lost = node("Unknown", &unreachable("00:00:00")) + &pod("p-0", &format!("{metadata}{leaving}"), "");
+        let by_force = expect![[r#"
+            delete pods a/p-0 grace=0s
+        "#]];
+        let nothing = expect![[r#"
+            nothing to do
+        "#]];
+        check_after(10, &CONTROLLER, "nodes n1", &lost, if stays { nothing } else { by_force });
+    }
+    // It is told to go like any other.
+    check_after(
+        10,
+        &CONTROLLER,
+        "nodes n1",
+        &(node("Unknown", &unreachable("00:00:00")) + &pod("p-0", owner, "")),
+        expect![[r#"
+            delete pods a/p-0
+              say Normal TaintManagerEviction on p-0: Marking for deletion Pod a/p-0
+        "#]],
+    );
+}
