@@ -6,6 +6,7 @@
 //! | controller | wakes on | writes |
 //! |---|---|---|
 //! | [`cluster_role_aggregation`] | cluster roles | the rules of those that select others |
+//! | [`daemon_set`] | daemon sets, their pods and revisions, nodes | pods, revisions, daemon set status |
 //! | [`deployment`] | deployments, their replica sets, pods | replica sets, deployment status |
 //! | [`endpoint_slice`] | services, their pods, slices, the zones of nodes | endpoint slices |
 //! | [`endpoints`] | services, their pods, endpoints | endpoints |
@@ -29,6 +30,7 @@
 pub mod caches;
 pub mod cidr;
 pub mod cluster_role_aggregation;
+pub mod daemon_set;
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod endpoints;
@@ -64,6 +66,7 @@ pub const IDENTITY: Identity =
 /// Every controller, by name.
 pub static ALL: &[&Controller] = &[
     &cluster_role_aggregation::CONTROLLER,
+    &daemon_set::CONTROLLER,
     &deployment::CONTROLLER,
     &endpoint_slice::CONTROLLER,
     &endpoints::CONTROLLER,

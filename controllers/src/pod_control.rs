@@ -2,7 +2,7 @@
 
 use api::selector::LabelSelector;
 use api::stored::StoredObject;
-use client::Key;
+use client::{Key, Resource};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
@@ -35,6 +35,12 @@ pub(crate) enum Claim {
 }
 
 impl Owner<'_> {
+    /// Its key.
+    pub(crate) fn key(&self) -> Key {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Key::new(text(&self.metadata.namespace), text(&self.metadata.name))
+    }
+
     /// What Events about it refer to.
     pub(crate) fn about(&self) -> ObjectReference {
         meta::reference(self.api_version, self.kind, self.metadata)
@@ -107,9 +113,14 @@ impl Owner<'_> {
 }
 
 /// Changes the metadata of a pod on the condition that it is still as it was seen.
-pub(crate) fn patch_metadata(pod: &StoredObject, mut metadata: Value) -> Action {
-    metadata["uid"] = (&*pod.header().uid).into();
-    let revision = pod.revision().to_string();
+pub(crate) fn patch_metadata(pod: &StoredObject, metadata: Value) -> Action {
+    patch_metadata_of(PODS, pod, metadata)
+}
+
+/// The same for another object.
+pub(crate) fn patch_metadata_of(resource: Resource, object: &StoredObject, mut metadata: Value) -> Action {
+    metadata["uid"] = (&*object.header().uid).into();
+    let revision = object.revision().to_string();
     let patch = meta::at_revision(json!({ "metadata": metadata }), Some(&revision));
-    Action::Patch { resource: PODS, key: Key::of(pod), subresource: "", patch }
+    Action::Patch { resource, key: Key::of(object), subresource: "", patch }
 }

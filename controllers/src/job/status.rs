@@ -1,6 +1,5 @@
 //! What a Job reports.
 
-use client::Key;
 use client::event_recorder::Note;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
@@ -41,7 +40,7 @@ pub(super) fn report(plan: &mut Plan, facts: &Facts<'_>, tracking: &Tracking<'_>
     let note = conclude(&mut after, facts, tracking, outcome);
     let Some(patch) = between(facts.status, &after) else { return };
     let metadata = &facts.job.metadata;
-    let key = Key::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+    let key = owner(facts.job).key();
     let patch = meta::at_revision(json!({ "status": patch }), metadata.resource_version.as_deref());
     let mut act = Act::from(Action::Patch { resource: JOBS, key, subresource: "status", patch });
     act.on_success = note;
