@@ -35,6 +35,7 @@ mod tracking;
 
 use facts::Facts;
 pub use pods::JobPod;
+pub(crate) use status::finished;
 
 const API_VERSION: &str = "batch/v1";
 const KIND: &str = "Job";

@@ -6,6 +6,7 @@
 //! | controller | wakes on | writes |
 //! |---|---|---|
 //! | [`cluster_role_aggregation`] | cluster roles | the rules of those that select others |
+//! | [`cron_job`] | cron jobs, their jobs | jobs, cron job status |
 //! | [`daemon_set`] | daemon sets, their pods and revisions, nodes | pods, revisions, daemon set status |
 //! | [`deployment`] | deployments, their replica sets, pods | replica sets, deployment status |
 //! | [`endpoint_slice`] | services, their pods, slices, the zones of nodes | endpoint slices |
@@ -22,6 +23,7 @@
 //! | [`root_ca_publisher`] | namespaces, config maps | `kube-root-ca.crt` |
 //! | [`service_account`] | namespaces, service accounts | `default` |
 //! | [`stateful_set`] | stateful sets, their pods, revisions and claims | pods, claims, revisions, stateful set status |
+//! | [`ttl_after_finished`] | jobs | deletes those that ended long enough ago |
 //! | [`vac_protection`] | classes of volume attributes, claims, volumes | the finalizer of those that are used |
 //!
 //! They act only on the master that leads, and every write carries the term it acts under; a deposed leader's writes are
@@ -30,6 +32,7 @@
 pub mod caches;
 pub mod cidr;
 pub mod cluster_role_aggregation;
+pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
 pub mod endpoint_slice;
@@ -54,6 +57,7 @@ pub mod service_account;
 pub mod stateful_set;
 #[cfg(test)]
 mod testing;
+pub mod ttl_after_finished;
 pub mod vac_protection;
 
 use client::Identity;
@@ -66,6 +70,7 @@ pub const IDENTITY: Identity =
 /// Every controller, by name.
 pub static ALL: &[&Controller] = &[
     &cluster_role_aggregation::CONTROLLER,
+    &cron_job::CONTROLLER,
     &daemon_set::CONTROLLER,
     &deployment::CONTROLLER,
     &endpoint_slice::CONTROLLER,
@@ -82,6 +87,7 @@ pub static ALL: &[&Controller] = &[
     &root_ca_publisher::CONTROLLER,
     &service_account::CONTROLLER,
     &stateful_set::CONTROLLER,
+    &ttl_after_finished::CONTROLLER,
     &vac_protection::CONTROLLER,
 ];
 

@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod workloads;
 
 #[cfg(test)]
 mod stories {
