@@ -1,10 +1,10 @@
-//! The node agent: kubelet, container runtime, pod network.
+//! The node agent: kubelet, container runtime, pod network, service proxy.
 //!
 //! [`run`] is one agent: it registers a Node, keeps its Lease, follows the pods that are bound to it and makes the
 //! machine match them; [`clean_up`] takes everything of it off the machine. `pod/plan.rs` decides, [`runtime`] obeys.
 //!
 //! Promises: pods outlive the agent, and the next one adopts them; a node says Ready only after it has run a container;
-//! an image or a volume that is missing is said in an Event, never hidden. Deliberately absent so far: Services, DNS,
+//! an image or a volume that is missing is said in an Event, never hidden. Deliberately absent so far: DNS,
 //! eviction, volumes that need a driver.
 
 pub mod cgroup;
@@ -23,6 +23,7 @@ mod reflector;
 mod run;
 pub mod runtime;
 mod server;
+mod service_proxy;
 mod streaming;
 mod sys;
 mod volumes;

@@ -7,7 +7,8 @@
 
 pub(crate) mod address_pool;
 pub mod cidr;
-mod netlink;
+pub(crate) mod netfilter;
+pub(crate) mod netlink;
 pub(crate) mod netns;
 pub(crate) mod routes;
 mod veth;

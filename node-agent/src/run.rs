@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use client::EventRecorder;
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -21,7 +22,7 @@ use crate::runtime::{self, Runtime};
 use crate::server::{self, ServeError, Server};
 use crate::streaming::Streaming;
 use crate::volumes::{self, Volumes};
-use crate::{image_gc, lease, nodes, probe_container};
+use crate::{image_gc, lease, nodes, probe_container, service_proxy};
 
 /// Images that are pulled at the same time.
 const PARALLEL_PULLS: usize = 4;
@@ -40,6 +41,9 @@ pub enum RunError {
     /// The pod network cannot be prepared.
     #[error("cannot prepare the pod network")]
     Network(#[from] NetworkError),
+    /// What Services need cannot be taken out of the packet filter.
+    #[error("cannot remove the services from the packet filter")]
+    Services(#[source] std::io::Error),
     /// The kubelet API cannot be served.
     #[error(transparent)]
     Server(#[from] ServeError),
@@ -105,7 +109,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     spawn("nodes", Box::pin(nodes::run(context.clone(), changes, readiness.clone(), own_sender, stop.clone())));
     let (sender, changes) = mpsc::channel(CHANGES_MAX);
     spawn("watch services", Box::pin(until(stop.clone(), watch_all::<Service>(&config, sender))));
-    spawn("services", Box::pin(follow_services(context.clone(), changes, stop.clone())));
+    let (sender, slices) = mpsc::channel(CHANGES_MAX);
+    spawn("watch endpoint slices", Box::pin(until(stop.clone(), watch_all::<EndpointSlice>(&config, sender))));
+    spawn("services", Box::pin(service_proxy::run(context.clone(), changes, slices, stop.clone())));
     spawn("pods", Box::pin(run_pods(context.clone(), readiness.subscribe(), stop.clone())));
 
     let ended = tokio::select! {
@@ -131,6 +137,7 @@ pub async fn clean_up(config: &Config) -> Result<(), RunError> {
     }
     runtime.shutdown(true).await?;
     PodNetwork::open(network_settings(config)).await?.clean_up().await?;
+    service_proxy::clean_up(config).await.map_err(RunError::Services)?;
     let failed = |path: &std::path::Path| {
         let path = path.to_owned();
         move |source| RunError::Directory { path, source }
@@ -199,18 +206,6 @@ async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
         () = stop.cancelled() => {}
-    }
-}
-
-async fn follow_services(context: Arc<Context>, mut changes: mpsc::Receiver<Change<Service>>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            change = changes.recv() => match change {
-                Some(change) => context.services.apply(change),
-                None => return,
-            },
-            () = stop.cancelled() => return,
-        }
     }
 }
 

@@ -13,6 +13,7 @@ mod kubectl_versions;
 mod machine;
 mod python_client;
 mod recovery;
+mod services;
 mod streaming;
 mod up_and_down;
 

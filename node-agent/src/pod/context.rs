@@ -77,6 +77,11 @@ impl Services {
         }
     }
 
+    /// The one of this namespace and name.
+    pub(crate) fn get(&self, key: &(String, String)) -> Option<Arc<Service>> {
+        self.known.read().get(key).cloned()
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Service>> {
         self.known.read().values().cloned().collect()
     }

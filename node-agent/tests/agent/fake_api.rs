@@ -150,7 +150,7 @@ impl FakeApi {
     }
 }
 
-const COLLECTIONS: [&str; 4] = ["pods", "nodes", "services", "events"];
+const COLLECTIONS: [&str; 5] = ["endpointslices", "events", "nodes", "pods", "services"];
 
 fn is_collection(path: &str) -> bool {
     COLLECTIONS.contains(&path.rsplit('/').next().unwrap_or_default())
