@@ -101,10 +101,11 @@ impl<'a> Facts<'a> {
         self.spec.suspend == Some(true)
     }
 
-    /// When it began to run for this time, be it now.
+    /// When it began to run for this time, be it now. The server lets nobody move the time of one that is not suspended, so
+    /// that of a suspended one is taken away; its deadline counts from when it goes on.
     pub(super) fn started(&self) -> Option<Timestamp> {
         let before = self.status.start_time.as_ref().map(|time| time.0);
-        if self.is_suspended() { before } else { before.or(Some(self.now)) }
+        if self.is_suspended() { None } else { before.or(Some(self.now)) }
     }
 
     /// How much of `activeDeadlineSeconds` is left: zero when it is over.

@@ -62,7 +62,8 @@ fn counts(facts: &Facts<'_>, tracking: &Tracking<'_>) -> JobStatus {
     };
     if let Some(indexed) = &facts.indexed {
         let completed = indexed.before.with(tracking.indexes.iter().copied());
-        after.succeeded = some(completed.count());
+        // Of a Job that became shorter fewer indexes count, and the server lets no number fall.
+        after.succeeded = some(completed.count().max(facts.status.succeeded.unwrap_or(0)));
         after.completed_indexes = Some(completed.to_string()).filter(|text| !text.is_empty());
         after.failed_indexes = indexed.failed.as_ref().map(ToString::to_string);
     }
@@ -84,12 +85,9 @@ fn conclude(
         return if facts.is_suspended() {
             let changed = set(after, SUSPENDED, "True", ("JobSuspended", "Job suspended"), facts.now);
             changed.then(|| normal(&about, "Suspended", "Job suspended"))
-        } else if set(after, SUSPENDED, "False", ("JobResumed", "Job resumed"), facts.now) {
-            // Its deadline counts from here.
-            after.start_time = Some(Time(facts.now));
-            Some(normal(&about, "Resumed", "Job resumed"))
         } else {
-            None
+            let changed = set(after, SUSPENDED, "False", ("JobResumed", "Job resumed"), facts.now);
+            changed.then(|| normal(&about, "Resumed", "Job resumed"))
         };
     };
     let (announcement, declaration) =

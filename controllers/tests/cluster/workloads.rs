@@ -62,6 +62,31 @@ async fn every_pod_of_a_job_is_counted_once_and_then_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_job_has_no_pods_and_begins_anew_when_it_goes_on() {
+    let cluster = Fixture::start(NODE_GRACE_LONG, &["n1"]).await;
+    let spec = json!({"completions": 2, "parallelism": 2, "template": template("image:1")});
+    cluster.post(JOBS, &json!({"metadata": {"name": "halting"}, "spec": spec})).await;
+    let path = format!("{JOBS}/halting");
+    let is = async |ready: u64, active: &Value| {
+        eventually(SOON, async || {
+            let status = cluster.get(&path).await["status"].clone();
+            if status["ready"] == ready && status["active"] == *active { Ok(()) } else { Err(format!("{status:#}")) }
+        })
+        .await;
+    };
+    is(2, &json!(2)).await;
+    cluster.patch(&path, &json!({"spec": {"suspend": true}})).await;
+    cluster.none_left(PODS).await;
+    is(0, &Value::Null).await;
+    let status = ended(&cluster, &path, "Suspended").await["status"].clone();
+    assert_eq!((&status["failed"], &status["startTime"]), (&Value::Null, &Value::Null), "{status:#}");
+    cluster.quiet_for(Duration::from_secs(2)).await;
+    cluster.patch(&path, &json!({"spec": {"suspend": false}})).await;
+    is(2, &json!(2)).await;
+    assert!(cluster.get(&path).await["status"]["startTime"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_gone_some_time_after_its_end() {
     let cluster = Fixture::start(NODE_GRACE_LONG, &["n1"]).await;
     let spec = json!({"ttlSecondsAfterFinished": 1, "template": template("image:succeeds")});
