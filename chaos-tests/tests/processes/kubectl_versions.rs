@@ -62,7 +62,8 @@ fn applies_manifests(kubectl: &Kubectl, namespace: &str) {
 fn the_users_manifests_apply_unchanged() {
     let cluster = Cluster::up(program(), &["--masters", "1", "--workers", "0"]);
     let kubectl = cluster.kubectl("kubectl");
-    for manifest in ["namespace", "pod", "deployment", "legacy-deployment", "replicaset", "service"] {
+    for manifest in ["namespace", "pod", "daemonset", "deployment", "job", "legacy-deployment", "replicaset", "service"]
+    {
         let path = format!("{MANIFESTS}/{manifest}.yaml");
         assert!(Path::new(&path).exists(), "{path}");
         kubectl.ok(&format!("apply -f {path}"));

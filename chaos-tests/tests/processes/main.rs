@@ -16,6 +16,7 @@ mod recovery;
 mod services;
 mod streaming;
 mod up_and_down;
+mod workloads;
 
 use std::path::Path;
 
