@@ -182,8 +182,10 @@ impl Known {
         }
     }
 
-    fn put_slice(&mut self, slice: EndpointSlice) {
+    fn put_slice(&mut self, mut slice: EndpointSlice) {
         let Some(service) = service_of(&slice) else { return };
+        // Every node holds all slices of the cluster, and this is the half of a small one.
+        slice.metadata.managed_fields = None;
         let key = key(&slice.metadata);
         self.changed.insert(service.clone());
         self.by_service.entry(service).or_default().insert(key.1.clone());

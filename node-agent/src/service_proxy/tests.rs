@@ -299,3 +299,28 @@ fn datagrams_go_to_another_endpoint_when_theirs_has_left() {
         network.clean_up().await.unwrap();
     });
 }
+
+#[test]
+fn thousands_of_services_are_one_transaction() {
+    on_a_host(|settings| async move {
+        let (network, [a, b, c]) = pods(settings).await;
+        let mut proxy = Proxy::start().await;
+        for number in 0..3000_u16 {
+            let [high, low] = number.to_be_bytes();
+            let frontend = Frontend { address: Ipv4Addr::new(10, 97, high, low), protocol: Protocol::TCP, port: 80 };
+            let endpoints = [&a, &b].map(|pod| (pod.address.parse().unwrap(), 8080)).into();
+            let backends = frontends::Backends { endpoints, ..frontends::Backends::default() };
+            let proxied = Proxied { frontends: BTreeMap::from([(frontend, backends)]), ..Proxied::default() };
+            proxy.known.proxied.insert(("many".to_owned(), number.to_string()), proxied);
+        }
+        proxy.sync(false).await;
+        assert_eq!(answerers(Some(&c), "10.97.11.183:80"), names(&["a", "b"]));
+        // All of them stay while one changes, and when all of it is made anew.
+        proxy.serve(json!({}), &[&a]).await;
+        assert_eq!(answerers(Some(&c), "10.96.0.7:80"), names(&["a"]));
+        proxy.kernel.present = None;
+        proxy.sync(false).await;
+        assert_eq!(answerers(Some(&c), "10.97.0.0:80"), names(&["a", "b"]));
+        network.clean_up().await.unwrap();
+    });
+}
