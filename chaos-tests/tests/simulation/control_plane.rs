@@ -8,6 +8,7 @@ mod end_state;
 mod evidence;
 mod invariants;
 mod journal;
+mod lives;
 mod master;
 mod node;
 mod seeds;
@@ -83,6 +84,8 @@ pub(crate) struct Report {
     pub(crate) refused: u64,
     pub(crate) revisions: u64,
     pub(crate) pods: u64,
+    /// How often a pod followed another of its name.
+    pub(crate) successions: u64,
     pub(crate) terms: u64,
     pub(crate) restarts: u64,
     pub(crate) resumed: u64,
@@ -111,6 +114,7 @@ async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
     let masters = Masters::new(&chance, planted);
     let settings = Settings { members: 3, limits: LIMITS, planted: None, tenant: Some(masters.tenant()) };
     let cluster = Cluster::create(&chance, settings).await;
+    let _closing = cluster.net.closing();
     let (truth, leaders, journal) = (Truth::default(), Leaders::default(), Journal::default());
     let stop = CancellationToken::new();
     let mut observers = JoinSet::new();
@@ -152,7 +156,8 @@ async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
         return Err(format!("nobody was heard to tell of revision {gap}"));
     }
     let heard = WATCHED.iter().zip(&logs).map(|((_, kind), log)| (*kind, log.all())).collect();
-    let evidence = Evidence { calls: journal.all(), tale: Tale::of(&story), heard };
+    let lives = victims.nodes.lives().all();
+    let evidence = Evidence { calls: journal.all(), tale: Tale::of(&story), heard, lives };
     for (name, check) in invariants::ALL {
         check(&evidence).map_err(|what| format!("{name}: {what}"))?;
     }
@@ -181,6 +186,7 @@ fn report(
         refused: told(|told| matches!(told, Told::Refused(..))),
         revisions: story.revisions.len() as u64,
         pods: evidence.tale.of_kind("pods/").filter(|event| event.before.is_none()).count() as u64,
+        successions: victims.nodes.lives().successions(),
         terms,
         restarts: cluster.restarts(),
         resumed: evidence

@@ -11,8 +11,16 @@ use super::{
 };
 
 /// Kinds whose objects have dependents or are some.
-const LOOKED_AT: [&str; 6] =
-    ["pods/", "apps/replicasets/", "apps/deployments/", "configmaps/", "namespaces/", "nodes/"];
+const LOOKED_AT: [&str; 8] = [
+    "pods/",
+    "apps/controllerrevisions/",
+    "apps/deployments/",
+    "apps/replicasets/",
+    "apps/statefulsets/",
+    "configmaps/",
+    "namespaces/",
+    "nodes/",
+];
 
 /// All objects that are looked at, by key.
 type Objects = BTreeMap<String, Object>;
@@ -56,6 +64,7 @@ fn whole(key: &str, object: &Object, objects: &Objects, uids: &BTreeSet<&str>) -
         ["pods", ..] => pod(object, objects),
         ["apps", "replicasets", ..] => replica_set(object, objects),
         ["apps", "deployments", ..] => deployment(object, objects),
+        ["apps", "statefulsets", ..] => stateful_set(object, objects),
         _ => Ok(()),
     }
 }
@@ -99,6 +108,23 @@ fn replica_set(set: &Object, objects: &Objects) -> Result<(), String> {
         return Err(format!("has {own} pods where it asks for {}", set.replicas()));
     }
     all_are(&set.json["status"], &["replicas", "readyReplicas", "availableReplicas"], set.replicas())
+}
+
+fn stateful_set(set: &Object, objects: &Objects) -> Result<(), String> {
+    is_observed(set)?;
+    let name = |object: &Object| object.json["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let own: Vec<&Object> = of_kind(objects, "pods/").filter(|pod| pod.controller() == Some(set.uid())).collect();
+    let names: BTreeSet<String> = own.iter().copied().map(name).collect();
+    let wanted: BTreeSet<String> = (0..set.replicas()).map(|ordinal| format!("{}-{ordinal}", name(set))).collect();
+    if names != wanted {
+        return Err(format!("has the pods {names:?} where it asks for {wanted:?}"));
+    }
+    let image = &set.json["spec"]["template"]["spec"]["containers"][0]["image"];
+    if let Some(old) = own.iter().find(|pod| pod.json["spec"]["containers"][0]["image"] != *image) {
+        return Err(format!("{} is of an old template", name(old)));
+    }
+    let counts = ["replicas", "currentReplicas", "updatedReplicas", "readyReplicas", "availableReplicas"];
+    all_are(&set.json["status"], &counts, set.replicas())
 }
 
 fn deployment(deployment: &Object, objects: &Objects) -> Result<(), String> {

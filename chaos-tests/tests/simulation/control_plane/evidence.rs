@@ -23,6 +23,7 @@ pub(crate) struct Totals {
     refused: u64,
     revisions: u64,
     pods: u64,
+    successions: u64,
     terms: u64,
     restarts: u64,
     resumed: u64,
@@ -42,6 +43,7 @@ impl Totals {
         self.refused += report.refused;
         self.revisions += report.revisions;
         self.pods += report.pods;
+        self.successions += report.successions;
         self.terms += report.terms;
         self.restarts += report.restarts;
         self.resumed += report.resumed;
@@ -94,6 +96,7 @@ impl Totals {
             ("an outcome stayed unknown", self.unknown),
             ("a request was refused", self.refused),
             ("a pod was made", self.pods),
+            ("a pod followed another of its name", self.successions),
             ("a message was held by a cut", self.traversed.held_by_a_cut),
             ("a connection broke", self.traversed.connections_broken),
         ] {

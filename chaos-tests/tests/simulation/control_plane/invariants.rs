@@ -8,9 +8,10 @@ mod one_uid;
 mod refused_writes;
 mod resource_versions;
 mod rollout_budget;
+mod stateful_pods_are_one_per_ordinal;
 mod watches;
 
-use super::{journal::Call, tale::Tale, watcher::Heard};
+use super::{journal::Call, lives::Life, tale::Tale, watcher::Heard};
 
 /// All that was seen of a run.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Evidence {
     pub(crate) tale: Tale,
     /// By watcher: what it watched, as keys begin in the store, and what it heard.
     pub(crate) heard: Vec<(&'static str, Vec<Heard>)>,
+    /// What lived on the nodes, in the order of the beginnings.
+    pub(crate) lives: Vec<Life>,
 }
 
 /// An invariant: its name, and what breaks it.
@@ -35,4 +38,5 @@ pub(crate) const ALL: &[Invariant] = &[
     ("one leader acts", one_acting_leader::check),
     ("a replica set has no more pods than it asked for", no_surplus::check),
     ("a rolling update keeps its budget", rollout_budget::check),
+    ("a pod's name has one container at a time", stateful_pods_are_one_per_ordinal::check),
 ];

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client::{Answer, Client},
+    lives::Lives,
     master::Masters,
 };
 use crate::{chance::Chance, cluster::Cluster, network::Place};
@@ -32,11 +33,13 @@ pub(crate) struct Nodes {
     masters: Masters,
     chance: Chance,
     alive: Arc<Mutex<BTreeMap<Place, CancellationToken>>>,
+    lives: Lives,
 }
 
 impl Nodes {
     pub(crate) fn new(cluster: &Cluster, masters: &Masters, chance: Chance) -> Self {
-        Self { cluster: cluster.clone(), masters: masters.clone(), chance, alive: Arc::default() }
+        let (cluster, masters) = (cluster.clone(), masters.clone());
+        Self { cluster, masters, chance, alive: Arc::default(), lives: Lives::default() }
     }
 
     /// Starts a node that is down.
@@ -51,7 +54,8 @@ impl Nodes {
         let user = UserInfo::new(format!("{NODE_PREFIX}{name}"), [NODES]);
         let client = Client::new(&self.cluster, self.chance.fork(), place, user, "kontiki-agent");
         let surroundings = self.masters.surroundings(place);
-        let agent = Agent { name, client, surroundings, chance: self.chance.fork() };
+        let (lives, chance) = (self.lives.clone(), self.chance.fork());
+        let agent = Agent { name, place, client, surroundings, lives, chance };
         tokio::spawn(token.run_until_cancelled_owned(agent.run()));
     }
 
@@ -60,6 +64,12 @@ impl Nodes {
         if let Some(alive) = self.alive.lock().get(&place) {
             alive.cancel();
         }
+        self.lives.end(place, |_| true);
+    }
+
+    /// What lived on them.
+    pub(crate) fn lives(&self) -> &Lives {
+        &self.lives
     }
 
     /// Where there are nodes.
@@ -74,8 +84,10 @@ fn name(place: Place) -> String {
 
 struct Agent {
     name: String,
+    place: Place,
     client: Client,
     surroundings: Surroundings,
+    lives: Lives,
     chance: Chance,
 }
 
@@ -156,6 +168,9 @@ impl Agent {
                     } else {
                         queue.add_rate_limited(key.clone());
                     }
+                } else {
+                    let name = key.to_string();
+                    self.lives.end(self.place, |life| life.pod == name);
                 }
                 queue.done(&key);
             }
@@ -166,7 +181,14 @@ impl Agent {
     async fn tend(&self, key: &Key, pod: &Value) -> bool {
         let path = format!("/api/v1/namespaces/{}/pods/{}", key.namespace, key.name);
         let uid = &pod["metadata"]["uid"];
-        let answer = if !pod["metadata"]["deletionTimestamp"].is_null() {
+        let is_leaving = !pod["metadata"]["deletionTimestamp"].is_null();
+        // What the API is told of has happened before.
+        if is_leaving {
+            self.lives.end(self.place, |life| *uid == *life.uid);
+        } else {
+            self.lives.begin(self.place, &key.to_string(), uid.as_str().unwrap_or_default());
+        }
+        let answer = if is_leaving {
             let options = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": uid}});
             self.client.send(Method::DELETE, &path, Some(&options)).await
         } else if is_ready(pod) {

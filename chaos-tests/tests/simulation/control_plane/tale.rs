@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use crate::truth::Story;
 
 /// Kinds whose objects are read; of others it is enough that they changed.
-const READ: [&str; 6] = ["pods/", "apps/replicasets/", "apps/deployments/", "configmaps/", "namespaces/", "nodes/"];
+const READ: [&str; 7] =
+    ["pods/", "apps/replicasets/", "apps/deployments/", "apps/statefulsets/", "configmaps/", "namespaces/", "nodes/"];
 pub(crate) const ROOT: &str = "/registry/";
 
 /// An object as it was at a revision.

@@ -21,6 +21,7 @@ const TRIES: usize = 4;
 const NAMESPACES: [&str; 2] = ["default", "blue"];
 const DEPLOYMENTS: Kind = Kind { root: "/apis/apps/v1", plural: "deployments", stored: "apps/deployments" };
 const REPLICA_SETS: Kind = Kind { root: "/apis/apps/v1", plural: "replicasets", stored: "apps/replicasets" };
+const STATEFUL_SETS: Kind = Kind { root: "/apis/apps/v1", plural: "statefulsets", stored: "apps/statefulsets" };
 const CONFIG_MAPS: Kind = Kind { root: "/api/v1", plural: "configmaps", stored: "configmaps" };
 
 #[derive(Clone, Copy)]
@@ -39,6 +40,9 @@ impl Kind {
         format!("/registry/{}/{namespace}/{name}", self.stored)
     }
 }
+
+/// The one of its kind in a namespace.
+const STATEFUL_SET: &str = "db";
 
 /// What is asked for, and where.
 struct Ask {
@@ -80,10 +84,10 @@ impl User {
     async fn step(&mut self) {
         let namespace = NAMESPACES[usize::from(self.chance.one_in(4))];
         let web = format!("web{}", self.chance.below(3));
-        match self.chance.below(16) {
+        match self.chance.below(20) {
             0..3 => self.deploy(namespace, &web).await,
-            3..5 => self.scale(namespace, &web).await,
-            5..8 => self.set_image(namespace, &web).await,
+            3..5 => self.scale(DEPLOYMENTS, namespace, &web).await,
+            5..8 => self.set_image(DEPLOYMENTS, namespace, &web).await,
             8 => self.delete(DEPLOYMENTS, namespace, &web).await,
             9 => self.replica_set(namespace).await,
             10 => self.namespace().await,
@@ -93,6 +97,9 @@ impl User {
                 self.delete(CONFIG_MAPS, namespace, &name).await;
             }
             14 => self.create_config(namespace).await,
+            15..17 => self.stateful_set(namespace).await,
+            17 => self.scale(STATEFUL_SETS, namespace, STATEFUL_SET).await,
+            18 => self.set_image(STATEFUL_SETS, namespace, STATEFUL_SET).await,
             _ => drop(self.list(CONFIG_MAPS, namespace).await),
         }
     }
@@ -118,6 +125,21 @@ impl User {
         self.create(REPLICA_SETS, namespace, name, json!({"spec": spec})).await;
     }
 
+    async fn stateful_set(&mut self, namespace: &str) {
+        if self.chance.one_in(5) {
+            return self.delete(STATEFUL_SETS, namespace, STATEFUL_SET).await;
+        }
+        let labels = json!({"app": STATEFUL_SET});
+        // A short grace is over while there still is trouble.
+        let pod = json!({"terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "image": self.image()}]});
+        let policy = if self.chance.one_in(3) { "Parallel" } else { "OrderedReady" };
+        let spec = json!({
+            "replicas": self.chance.below(4), "serviceName": "peers", "podManagementPolicy": policy,
+            "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod},
+        });
+        self.create(STATEFUL_SETS, namespace, STATEFUL_SET, json!({"spec": spec})).await;
+    }
+
     async fn create_config(&mut self, namespace: &str) {
         let name = format!("c{}", self.chance.below(3));
         self.create(CONFIG_MAPS, namespace, &name, json!({})).await;
@@ -135,15 +157,14 @@ impl User {
         self.insist(ask).await;
     }
 
-    async fn scale(&mut self, namespace: &str, name: &str) {
+    async fn scale(&mut self, kind: Kind, namespace: &str, name: &str) {
         let replicas = self.chance.below(6);
-        self.patch(DEPLOYMENTS, namespace, name, json!({"spec": {"replicas": replicas}})).await;
+        self.patch(kind, namespace, name, json!({"spec": {"replicas": replicas}})).await;
     }
 
-    async fn set_image(&mut self, namespace: &str, name: &str) {
+    async fn set_image(&mut self, kind: Kind, namespace: &str, name: &str) {
         let containers = json!([{"name": "c", "image": self.image()}]);
-        self.patch(DEPLOYMENTS, namespace, name, json!({"spec": {"template": {"spec": {"containers": containers}}}}))
-            .await;
+        self.patch(kind, namespace, name, json!({"spec": {"template": {"spec": {"containers": containers}}}})).await;
     }
 
     fn image(&self) -> String {

@@ -1,4 +1,4 @@
-//! A replica set never gets more pods than it asked for, give or take requests whose outcome its controller could not know.
+//! A replica set, and a stateful set, never gets more pods than it asked for, give or take requests whose outcome its controller could not know.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,10 +13,10 @@ const UNKNOWN: i64 = 2;
 pub(super) fn check(evidence: &Evidence) -> Result<(), String> {
     // By uid: what was asked for, and when.
     let mut asked: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
-    // By uid of the replica set: its pods that are not on their way out.
+    // By uid of the set: its pods that are not on their way out.
     let mut pods: BTreeMap<String, i64> = BTreeMap::new();
     for event in &evidence.tale.events {
-        if event.key.starts_with("apps/replicasets/") {
+        if ["apps/replicasets/", "apps/statefulsets/"].iter().any(|kind| event.key.starts_with(kind)) {
             if let Some(after) = &event.after {
                 asked.entry(after.uid()).or_default().push(event);
             }
@@ -40,10 +40,7 @@ pub(super) fn check(evidence: &Evidence) -> Result<(), String> {
         }
         let most = most(asked.get(owner.as_str()).map_or(&[], Vec::as_slice), event);
         if *now > most + UNKNOWN {
-            return Err(format!(
-                "{} at {} is pod {now} of a replica set that asked for {most}",
-                event.key, event.revision
-            ));
+            return Err(format!("{} at {} is pod {now} of a set that asked for {most}", event.key, event.revision));
         }
     }
     Ok(())
