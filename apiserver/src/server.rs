@@ -104,8 +104,9 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
     }
     let keys = Arc::new(TokenKeys::new(&config.issuer, &config.token_keys)?);
     let resources = Arc::new(Resources::default());
-    let storage = Storage::new(store, Keyring::new(&config.master_key), resources);
     let (mut registry, mut indicators) = (Registry::default(), Registry::default());
+    store.register_metrics(&mut registry);
+    let storage = Storage::new(store, Keyring::new(&config.master_key), resources);
     let metrics = Metrics::register(&mut registry, &mut indicators);
     let roles = Arc::new(RwLock::new(RoleIndex::default()));
     let server = ApiServer(Arc::new(Server {

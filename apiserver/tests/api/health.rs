@@ -61,6 +61,8 @@ async fn metrics_have_the_names_that_dashboards_ask_for() {
         ("process_start_time_seconds", &[]),
         ("kubernetes_build_info", &["git_version=\"v1.37.0+kontiki."]),
         ("apiserver_storage_objects", &["resource=\"clusterroles.rbac.authorization.k8s.io\""]),
+        ("etcd_disk_wal_fsync_duration_seconds_bucket", &["le=\"0.128\""]),
+        ("etcd_server_is_leader", &[]),
     ] {
         let found = text.lines().any(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
         assert!(found, "{name} {labels:?} in\n{text}");
