@@ -25,8 +25,9 @@ use crate::files;
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// How long a leaf certificate is valid.
 const LEAF_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Certificates are valid from this long before they were made, for hosts whose clock is behind.
-const CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// Certificates are valid from this long before they were made: the clock of the one that signs may be ahead by an hour, and that
+/// of the one that checks behind by as much.
+const CLOCK_SKEW: Duration = Duration::from_secs(2 * 3600);
 
 /// A certificate and its key, PEM.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -265,6 +266,18 @@ mod tests {
         };
         let cert = authority.sign_request(&leaf, &request).unwrap();
         assert_eq!(subject_and_uri(&cert).0, "CN=system:node:w1, O=system:nodes");
+    }
+
+    #[test]
+    fn certificates_are_good_where_a_clock_is_behind() {
+        let authority = Authority::generate("test").unwrap();
+        let leaf = authority.issue(&Leaf::default()).unwrap();
+        for pem in [authority.cert(), leaf.cert.as_str()] {
+            let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+            let begins = pem.parse_x509().unwrap().validity().not_before.timestamp();
+            let age = jiff::Timestamp::now().as_second() - begins;
+            assert!((2 * 3600..3 * 3600).contains(&age), "{age}");
+        }
     }
 
     #[test]

@@ -10,6 +10,10 @@ use ring::{
 };
 use serde::{Deserialize, Serialize};
 
+/// A token of a master whose clock is ahead is taken where the clock is behind: when it begins to be valid protects nobody. When
+/// it ends does, and is not stretched.
+const CLOCK_SKEW_SECONDS: i64 = 3600;
+
 /// Why a token was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum TokenError {
@@ -161,7 +165,7 @@ impl TokenKeys {
         if claims.iss != self.issuer {
             return Err(TokenError::Foreign);
         }
-        if now >= claims.exp || now < claims.nbf {
+        if now >= claims.exp || now < claims.nbf.saturating_sub(CLOCK_SKEW_SECONDS) {
             return Err(TokenError::Expired);
         }
         Ok(claims)
@@ -227,7 +231,12 @@ mod tests {
         let token = keys.sign(&claims()).unwrap();
         assert_eq!(keys.verify(&token, 150), Ok(claims()));
         assert_eq!(keys.verify(&token, 200), Err(TokenError::Expired));
-        assert_eq!(keys.verify(&token, 99), Err(TokenError::Expired));
+        assert_eq!(
+            keys.verify(&token, 100 - CLOCK_SKEW_SECONDS),
+            Ok(claims()),
+            "signed by a master whose clock is ahead"
+        );
+        assert_eq!(keys.verify(&token, 99 - CLOCK_SKEW_SECONDS), Err(TokenError::Expired));
     }
 
     #[test]
