@@ -1,8 +1,9 @@
-//! What a machine knows of itself when nobody said it: its name and its address.
+//! What a machine knows of itself when nobody said it: its name and its address; and how many files it lets a process open.
 
 use std::net::{IpAddr, UdpSocket};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The given name, or else the host's in lower case, as Kubernetes wants a node's.
 pub(crate) fn name(given: Option<&str>) -> Result<String> {
@@ -39,6 +40,18 @@ pub(crate) fn address() -> Result<IpAddr> {
     Ok(address)
 }
 
+/// Lets this process open as many files as it may at all. A master has thousands of connections, and what it gets unasked is mostly
+/// 1024; a log that finds no descriptor for its next file waits.
+pub(crate) fn use_all_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, limit = current, "the limit of open files stays as it is");
+    }
+}
+
 /// A token given as text, or as `@FILE`.
 pub(crate) fn token(given: &str) -> Result<crate::token::Token> {
     match given.strip_prefix('@') {
@@ -52,6 +65,13 @@ pub(crate) fn token(given: &str) -> Result<crate::token::Token> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_as_far_as_it_may_be() {
+        use_all_descriptors();
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        assert_eq!(current, maximum);
+    }
 
     #[test]
     fn names_that_cannot_be_a_node_are_refused() {

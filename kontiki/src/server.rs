@@ -30,7 +30,7 @@ use crate::{
         self,
         service::{JoinService, save_record},
     },
-    leave,
+    leave, machine,
     pki::{Authorities, Pair},
     recover, shutdown,
     snapshot::schedule::{self, Schedule},
@@ -60,6 +60,7 @@ enum End {
 /// Runs until told to end; hands leadership over first. A master that lost its place or its data comes back as a new member
 /// where it may.
 pub(crate) async fn run(args: ServerArgs) -> Result<()> {
+    machine::use_all_descriptors();
     let stop = shutdown::on_signal();
     if !args.dir.exists() && !args.init && args.join.is_none() {
         return Err(no_master(&args.dir));
@@ -117,11 +118,15 @@ async fn serve(dir: &Path, master: &Master, schedule: Option<Schedule>, stop: Ca
     let listener = TcpListener::bind((address, master.ports.api)).await;
     let listener =
         listener.with_context(|| format!("port {} is taken: say another with --api-port", master.ports.api))?;
+    if let Some(gone) = rejoin::data_is_gone(dir, master) {
+        return Ok(End::Lost(gone));
+    }
     let store = match store::Store::start(store_config(dir, master, &authorities)?).await {
         Ok(store) => store,
         Err(error) if error.is_damage() => return Ok(End::Lost(Loss::Damaged(error.into()))),
         Err(error) => return Err(error).context("the store did not start"),
     };
+    rejoin::remember_start(dir, master)?;
     let settings = &master.settings;
     let service_account_key =
         fs::read_to_string(pki.join("service-account.key")).context("the service-account key is missing")?;
@@ -160,6 +165,8 @@ async fn serve(dir: &Path, master: &Master, schedule: Option<Schedule>, stop: Ca
     };
     // Whoever takes over acts at once, while connections here end in their own time.
     store.resign().await;
+    // A watch would otherwise be waited for, and none ends by itself.
+    api.begin_shutdown();
     parts.cancel();
     while let Some(task) = tasks.join_next().await {
         if let Ok(Err(error)) = task {

@@ -32,7 +32,7 @@ fn members(dir: &Path) -> (usize, usize) {
     (rows.len(), rows.iter().filter(votes).count())
 }
 
-fn until_members(dir: &Path, expected: (usize, usize)) {
+pub(crate) fn until_members(dir: &Path, expected: (usize, usize)) {
     eventually_blocking(PATIENCE, || {
         let found = members(dir);
         if found == expected { Ok(()) } else { Err(format!("members and voters: {found:?}, not {expected:?}")) }
@@ -156,6 +156,34 @@ fn a_master_with_damaged_data_sets_it_aside_and_comes_back_by_itself() {
         .etcdctl_command(&["get", "/key/", "--prefix", "--keys-only", "--consistency=s"])
         .env("ETCDCTL_ENDPOINTS", format!("https://{endpoint}:2379")));
     assert_eq!(keys.out.lines().filter(|line| line.starts_with("/key/")).count(), 20, "{}", keys.all());
+}
+
+/// With an empty log in place of the lost one it would vote again where it has voted; the first master would even begin a cluster.
+#[test]
+fn a_master_whose_data_is_gone_comes_back_as_a_new_member() {
+    let cluster = Cluster::up(program(), &["--workers", "0"]);
+    let dir = cluster.host_dir("m1", "server");
+    eventually_blocking(PATIENCE, || if dir.join("peers.json").exists() { Ok(()) } else { Err("no peers.json yet") });
+    let before = cluster.etcdctl(&["member", "list"]);
+    cluster.etcdctl(&["put", "/kept", "value"]);
+    cluster.signal("m1", "server", Signal::SIGKILL);
+    eventually_blocking(PATIENCE, || if cluster.runs("m1", "server") { Err("it runs on") } else { Ok(()) });
+    fs::remove_dir_all(dir.join("data")).expect("its data");
+    let m1 = cluster.start_server("m1", &[]);
+    eventually_blocking(
+        PATIENCE,
+        || {
+            if m1.log().contains("rejoined as a new member") { Ok(()) } else { Err(m1.log()) }
+        },
+    );
+    assert!(m1.log().contains("is gone"), "{}", m1.log());
+    until_members(&cluster.host_dir("m2", "server"), (3, 3));
+    let id = |list: &str| {
+        list.lines().find(|row| row.contains(", m1, ")).and_then(|row| Some(row.split_once(',')?.0.to_owned()))
+    };
+    let after = cluster.etcdctl(&["member", "list"]);
+    assert_ne!(id(&before), id(&after), "an id is never used again");
+    assert_eq!(cluster.etcdctl(&["get", "/kept", "--print-value-only"]).trim(), "value");
 }
 
 #[test]

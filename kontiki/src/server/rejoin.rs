@@ -5,6 +5,7 @@
 //! itself, with the certificates it has; where somebody removed it, only if a token was given at its start.
 //!
 //! ```text
+//! <dir>/started               the member whose data was here once: where it is missing, it is lost
 //! <dir>/peers.json            where the other masters were last
 //! <dir>/master.json.former    who this master was: rejoining is under way while it is there
 //! <dir>/data.set-aside        the data of that member; one is kept
@@ -35,6 +36,7 @@ use crate::{
 const FORMER: &str = "master.json.former";
 const SET_ASIDE: &str = "data.set-aside";
 const PEERS: &str = "peers.json";
+const STARTED: &str = "started";
 /// How often the addresses of the other masters are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -76,6 +78,28 @@ impl Peers {
         // Without the file there is nobody to ask, and that is said where somebody would be asked.
         fs::read(dir.join(PEERS)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
+}
+
+/// Notes that this member's data is there from now on.
+pub(super) fn remember_start(dir: &Path, master: &Master) -> Result<()> {
+    let (path, id) = (dir.join(STARTED), started(master));
+    if fs::read_to_string(&path).is_ok_and(|known| known == id) {
+        return Ok(());
+    }
+    files::write_durably(&path, id.as_bytes(), 0o600)
+}
+
+/// That the data is missing which this member once had. With an empty log in its place it would vote again where it has voted,
+/// and deny what it has acknowledged.
+pub(super) fn data_is_gone(dir: &Path, master: &Master) -> Option<Loss> {
+    let was_there = fs::read_to_string(dir.join(STARTED)).is_ok_and(|known| known == started(master));
+    let data = dir.join("data");
+    let gone = was_there && !data.exists();
+    gone.then(|| Loss::Damaged(anyhow::anyhow!("{} is gone", data.display())))
+}
+
+fn started(master: &Master) -> String {
+    format!("{:016x}\n", master.member_id)
 }
 
 /// Keeps `peers.json` true: it is outside the data, so that it is there when the data is not.
