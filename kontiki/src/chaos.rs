@@ -37,6 +37,8 @@ mod report;
 mod run;
 mod schedule;
 mod session;
+mod upgrade;
+mod victims;
 mod watchers;
 mod workload;
 mod writer;

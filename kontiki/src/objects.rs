@@ -35,6 +35,13 @@ pub(crate) async fn pods(kube: &kube::Client) -> Result<Vec<Pod>> {
     Ok(list(kube, "/api/v1/pods").await?.iter().map(pod).collect())
 }
 
+/// When each node last renewed its lease, as the lease says it.
+pub(crate) async fn renewals(kube: &kube::Client) -> Result<BTreeMap<String, String>> {
+    let leases = list(kube, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases").await?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(leases.iter().map(|lease| (text(&lease["metadata"]["name"]), text(&lease["spec"]["renewTime"]))).collect())
+}
+
 /// The containers of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Containers {

@@ -235,12 +235,12 @@ fn a_run_that_is_interrupted_heals_and_says_so() {
     is_whole(&cluster);
 }
 
-fn refused(said: &Said, code: i32, fix: &str) {
+pub(crate) fn refused(said: &Said, code: i32, fix: &str) {
     assert!(said.code == Some(code) && said.err.contains(fix), "{code}, {fix}: {:?}\n{}", said.code, said.all());
 }
 
 /// Nothing is injected: every master runs, follows one leader, and gets all its packets.
-fn is_whole(cluster: &Cluster) {
+pub(crate) fn is_whole(cluster: &Cluster) {
     assert!(!cluster.dir().join("chaos/injected.json").exists(), "a fault is still recorded");
     assert_eq!(cluster.network_faults(), Vec::<String>::new());
     eventually_blocking(PATIENCE, || {
@@ -252,7 +252,7 @@ fn is_whole(cluster: &Cluster) {
 }
 
 /// The child of a run that is its guard.
-fn guard_of(run: u32) -> Pid {
+pub(crate) fn guard_of(run: u32) -> Pid {
     let all = fs::read_dir("/proc").expect("/proc").flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let is_guard = |pid: &i32| {

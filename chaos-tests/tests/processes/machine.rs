@@ -16,7 +16,7 @@ pub(crate) fn traces(tag: &str, dir: &Path) -> Vec<String> {
     note("mount", fs::read_to_string("/proc/self/mountinfo").expect("mounts"), &folder);
     note("table", succeed(std::process::Command::new("nft").args(["list", "tables"])), tag);
     note("process", processes(), &folder);
-    for hierarchy in ["cpu", "memory", "pids", "freezer", "devices", "unified", "systemd"] {
+    for hierarchy in ["cpu", "memory", "pids", "freezer", "devices", "blkio", "unified", "systemd"] {
         let root = Path::new("/sys/fs/cgroup").join(hierarchy).join(format!("kontiki-{tag}"));
         if root.exists() {
             found.push(format!("cgroup: {}", root.display()));

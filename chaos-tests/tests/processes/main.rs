@@ -4,6 +4,7 @@
 
 mod backups;
 mod chaos_command;
+mod chaos_limits;
 mod disk_full;
 mod failover;
 mod first_light;
@@ -13,6 +14,7 @@ mod kubectl_versions;
 mod machine;
 mod python_client;
 mod recovery;
+mod rolling_upgrade;
 mod services;
 mod streaming;
 mod up_and_down;

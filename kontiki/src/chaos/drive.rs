@@ -1,6 +1,7 @@
 //! Injects a schedule, one fault after the other, and heals each before the next.
 
 use std::{
+    path::PathBuf,
     process::Child,
     time::{Duration, Instant},
 };
@@ -11,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     evidence::Injected,
-    faults::Fault,
-    injection::{Injection, victims},
+    faults::{Action, Fault},
+    injection::Injection,
     observer::Observer,
     record,
     schedule::Planned,
+    upgrade::Upgrade,
+    victims::victims,
 };
 use crate::{etcd::Access, up::cluster::Cluster};
 
@@ -35,6 +38,9 @@ pub(crate) struct Driver<'a> {
     /// Cancelled by Ctrl-C and SIGTERM.
     pub(crate) stop: CancellationToken,
     pub(crate) injected: Vec<Injected>,
+    /// What a rolling upgrade starts, and how the nodes look then.
+    pub(crate) program: PathBuf,
+    pub(crate) kube: &'a kube::Client,
     /// Processes that were started again; they outlive the run.
     pub(crate) started: Vec<Child>,
 }
@@ -69,11 +75,11 @@ impl Driver<'_> {
         let Planned { fault, lasts, pick, .. } = planned;
         let (leader, term) = self.observer.leader().context("nobody leads")?;
         let hosts = victims(self.cluster, fault.target, &leader, pick)?;
-        let injection = Injection::prepare(self.cluster, fault, hosts.clone(), lasts, pick)?;
+        let mut injection = Injection::prepare(self.cluster, fault, hosts.clone(), lasts, pick).await?;
         say(&format!("{:>6.1} s  {} of {}", self.epoch.elapsed().as_secs_f64(), fault.name, hosts.join(", ")));
         let began = Instant::now();
         injection.inject(self.cluster, self.access).await.with_context(|| format!("{} failed", fault.name))?;
-        let proof = self.observe(&injection, began, (&leader, term), lasts).await;
+        let proof = self.observe(&mut injection, began, (&leader, term), lasts).await;
         let proof = proof.map_err(|why| format!("{why:#}"));
         let now_leads = self.observer.leader().map(|(leader, _)| leader);
         self.heal()?;
@@ -87,19 +93,24 @@ impl Driver<'_> {
 
     /// Lets the fault work, and gives what shows that it bit.
     async fn observe(
-        &self,
-        injection: &Injection,
+        &mut self,
+        injection: &mut Injection,
         began: Instant,
         (leader, term): (&str, u64),
         lasts: Duration,
     ) -> Result<String> {
         let until = tokio::time::Instant::from_std(began + lasts);
-        tokio::select! {
-            worked = injection.work(self.cluster, until) => worked?,
-            () = self.stop.cancelled() => {}
-        }
+        let upgrade =
+            Upgrade { cluster: self.cluster, observer: self.observer, kube: self.kube, program: &self.program };
+        let work = async {
+            match injection.fault.action {
+                Action::Upgrade => upgrade.run(&injection.hosts, &mut self.started).await.map(Some),
+                _ => injection.work(self.cluster, until).await.map(|()| None),
+            }
+        };
+        let told = tokio::select! { told = work => told?, () = self.stop.cancelled() => None };
         let unseated = self.unseated(injection.fault, began, leader, term).await?;
-        let proof = injection.proof(self.cluster)?;
+        let proof = told.map_or_else(|| injection.proof(self.cluster), Ok)?;
         Ok(match unseated {
             Some((other, after)) => format!("{proof}; {other} leads after {:.2} s", after.as_secs_f64()),
             None => proof,

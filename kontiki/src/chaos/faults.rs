@@ -1,12 +1,18 @@
 //! The faults: what each does to whom, how long, and what must be seen of it.
 //!
 //! A fault that left no trace proves nothing: each names the observation that shows that it bit, and a run in which one
-//! did not bite fails. How a fault is made is in `process`, `filter`, `link` and `transfer`; how it is undone is data
-//! ([`super::record::Undo`]), written down before it is made.
+//! did not bite fails. How a fault is made is in the modules below, and where they are put together in
+//! [`super::injection`]; how it is undone is data ([`super::record::Undo`]), written down before it is made.
 
 use std::time::Duration;
 
+use self::cgroup::Short;
+use crate::up::cluster::Cluster;
+
+pub(crate) mod cgroup;
+pub(crate) mod descriptors;
 pub(crate) mod filter;
+pub(crate) mod flushes;
 pub(crate) mod link;
 pub(crate) mod process;
 
@@ -39,6 +45,8 @@ pub(crate) enum Target {
     Masters,
     /// Any worker.
     Worker,
+    /// All hosts, one after the other: masters, of them the leader last, then workers.
+    Each,
 }
 
 /// What is done to a host.
@@ -60,6 +68,14 @@ pub(crate) enum Action {
     Slow,
     /// It is asked to hand over.
     Transfer,
+    /// It may open nothing more, and more and more connections wait at its ports.
+    LimitDescriptors,
+    /// It gets no more memory, so that the kernel ends it; started again when healed.
+    LimitMemory,
+    /// Its disk carries a few writes a second.
+    SlowDisk,
+    /// It is ended in order and started with another file.
+    Upgrade,
 }
 
 /// Which packets a host loses.
@@ -100,6 +116,16 @@ impl Fault {
             Action::Filter(_) => Some(("nft", "nftables")),
             Action::Slow => Some(("tc", "iproute2")),
             Action::Kill | Action::Stop | Action::PowerOff | Action::Pause | Action::Flap | Action::Transfer => None,
+            Action::LimitDescriptors | Action::LimitMemory | Action::SlowDisk | Action::Upgrade => None,
+        }
+    }
+
+    /// What the machine lacks for it, where the cluster is.
+    pub(crate) fn machine_lacks(&self, cluster: &Cluster) -> Option<String> {
+        match self.action {
+            Action::LimitMemory => cgroup::lacks(cluster, Short::Memory),
+            Action::SlowDisk => cgroup::lacks(cluster, Short::Disk),
+            _ => None,
         }
     }
 
@@ -130,6 +156,8 @@ pub(crate) const ALL: &[Fault] = &[
     fault("kill-follower", "kill -9 a master that does not lead", Target::Follower, Action::Kill, 2500, false),
     fault("kill-leader", "kill -9 the master that leads", Target::Leader, Action::Kill, 2500, true),
     fault("kill-majority", "kill -9 the leader and as many others as make a majority", Target::Majority, Action::Kill, 1500, false),
+    fault("limit-descriptors", "let a master open no more files and connections for a moment", Target::Master, Action::LimitDescriptors, 3000, false),
+    fault("limit-memory", "give the leader no more memory, so that the kernel ends it (OOM)", Target::Leader, Action::LimitMemory, 2500, true),
     fault("lossy-link", "drop one packet in five of a master, both ways", Target::Master, Action::Filter(Lost::Some(20)), 4000, false),
     fault("one-way", "the leader is heard and hears nobody", Target::Leader, Action::Filter(Lost::Incoming), 3000, false),
     fault("partial-partition", "the leader and one follower lose each other; the others see both", Target::Leader, Action::Filter(Lost::WithOneMaster), 3000, false),
@@ -139,6 +167,8 @@ pub(crate) const ALL: &[Fault] = &[
     fault("pause", "stop a master for longer than its lease (SIGSTOP)", Target::Master, Action::Pause, 3000, false),
     fault("pause-leader", "stop the leader for longer than its lease (SIGSTOP)", Target::Leader, Action::Pause, 3000, true),
     fault("reboot-worker", "cut the power of a worker; it comes back, and its pods run again", Target::Worker, Action::PowerOff, 2500, false),
+    fault("rolling-upgrade", "start every process with another file, one after the other, the leader last", Target::Each, Action::Upgrade, 5000, true),
+    fault("slow-disk", "let the disk of the leader carry four writes a second", Target::Leader, Action::SlowDisk, 5000, false),
     fault("slow-link", "let the link of a master carry 1 Mbit/s, with up to 300 ms of queue", Target::Master, Action::Slow, 4000, false),
     fault("stop-leader", "end the leader in order (SIGTERM); it hands over first", Target::Leader, Action::Stop, 2500, true),
     fault("transfer-leader", "ask the leader to hand over to another master", Target::Leader, Action::Transfer, 1000, true),

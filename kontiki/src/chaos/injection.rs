@@ -1,27 +1,36 @@
 //! A fault on its way: whom it hits, how it is undone, made, and what shows that it bit.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use proto::etcdserverpb::{MoveLeaderRequest, maintenance_client::MaintenanceClient};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    faults::{Action, Fault, Target, filter, link, process},
+    faults::{
+        Action, Fault,
+        cgroup::{self, Short},
+        descriptors::{self, Crowd},
+        filter, flushes, link, process,
+    },
     record::{self, Undo},
 };
 use crate::{
     etcd::Access,
     up::{
-        cluster::Cluster,
+        cluster::{Cluster, Host},
         down::{power_off, processes_on},
         process::Process,
     },
 };
 
-/// A link that flaps is down for this long, and up for this long.
-const FLAP: Duration = Duration::from_millis(500);
+/// A link that flaps is down for this long, and up for this long; other faults are looked after as often.
+const TICK: Duration = Duration::from_millis(500);
+/// One flush may take long on any disk.
+const LONG_FLUSHES_MIN: u64 = 2;
+/// How long a master may take to tell of its flushes.
+const METRICS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A fault and its victims.
 pub(crate) struct Injection {
@@ -30,13 +39,28 @@ pub(crate) struct Injection {
     processes: Vec<Process>,
     lasts: Duration,
     pick: u64,
-    /// How often links had changed before.
+    before: Before,
+    /// Of a fault that is looked after: connections that wait, and flushes that took long.
+    crowd: Crowd,
+    long_flushes: u64,
+}
+
+/// What was, before anything was changed.
+#[derive(Default)]
+struct Before {
+    /// How often links had changed.
     link_changes: u64,
+    /// How many descriptors each process might have.
+    descriptors: Vec<u64>,
+    /// The group that each process was in.
+    groups: Vec<PathBuf>,
+    /// How many flushes of the log had taken long.
+    long_flushes: u64,
 }
 
 impl Injection {
     /// Looks at the victims; nothing is changed yet.
-    pub(crate) fn prepare(
+    pub(crate) async fn prepare(
         cluster: &Cluster,
         fault: &'static Fault,
         hosts: Vec<String>,
@@ -44,18 +68,40 @@ impl Injection {
         pick: u64,
     ) -> Result<Self> {
         let processes = match fault.action {
-            Action::Kill | Action::Stop | Action::PowerOff | Action::Pause => {
-                hosts.iter().map(|host| process::of(cluster, host, fault.role())).collect::<Result<_>>()?
-            }
-            Action::Filter(_) | Action::Flap | Action::Slow | Action::Transfer => Vec::new(),
+            Action::Filter(_) | Action::Flap | Action::Slow | Action::Transfer | Action::Upgrade => Vec::new(),
+            _ => hosts.iter().map(|host| process::of(cluster, host, fault.role())).collect::<Result<_>>()?,
         };
-        let mut link_changes = 0;
-        if fault.action == Action::Flap {
-            for host in &hosts {
-                link_changes += link::changes(cluster, host)?;
+        let mut this = Self {
+            fault,
+            hosts,
+            processes,
+            lasts,
+            pick,
+            before: Before::default(),
+            crowd: Crowd::default(),
+            long_flushes: 0,
+        };
+        this.before = this.look(cluster).await?;
+        Ok(this)
+    }
+
+    async fn look(&self, cluster: &Cluster) -> Result<Before> {
+        let mut before = Before::default();
+        match self.fault.action {
+            Action::Flap => before.link_changes = self.sum(|host| link::changes(cluster, host))?,
+            Action::LimitDescriptors => {
+                before.descriptors = self.processes.iter().map(descriptors::limit).collect::<Result<_>>()?;
             }
+            Action::LimitMemory => {
+                before.groups = self.processes.iter().map(|p| cgroup::own(Short::Memory, p)).collect::<Result<_>>()?;
+            }
+            Action::SlowDisk => {
+                before.groups = self.processes.iter().map(|p| cgroup::own(Short::Disk, p)).collect::<Result<_>>()?;
+                before.long_flushes = self.long_flushes(cluster).await?;
+            }
+            _ => {}
         }
-        Ok(Self { fault, hosts, processes, lasts, pick, link_changes })
+        Ok(before)
     }
 
     /// How to undo it.
@@ -73,8 +119,23 @@ impl Injection {
             Action::Filter(_) => hosts(Undo::Unfilter),
             Action::Flap => hosts(Undo::PlugIn),
             Action::Slow => hosts(Undo::Unslow),
-            Action::Transfer => Vec::new(),
+            // An upgrade writes down each step of its own.
+            Action::Transfer | Action::Upgrade => Vec::new(),
+            Action::LimitDescriptors => {
+                let limits = self.processes.iter().zip(&self.before.descriptors);
+                limits.map(|(process, limit)| Undo::Descriptors(*process, *limit)).collect()
+            }
+            Action::LimitMemory => {
+                let starts = self.hosts.iter().map(|host| Undo::Start(host.clone(), role()));
+                self.releases(Short::Memory).chain(starts).collect()
+            }
+            Action::SlowDisk => self.releases(Short::Disk).collect(),
         }
+    }
+
+    fn releases(&self, short: Short) -> impl Iterator<Item = Undo> {
+        let groups = self.hosts.iter().zip(&self.before.groups);
+        groups.map(move |(host, group)| Undo::Release(host.clone(), short, group.clone()))
     }
 
     /// Writes down how to undo it, then makes it.
@@ -91,7 +152,30 @@ impl Injection {
             Action::Flap => self.hosts.iter().try_for_each(|host| link::set(cluster, host, false)),
             Action::Slow => self.hosts.iter().try_for_each(|host| link::slow(cluster, host)),
             Action::Transfer => self.transfer(cluster, access).await,
+            Action::LimitDescriptors => self.processes.iter().try_for_each(|process| {
+                let open = descriptors::open(process)?.len();
+                descriptors::set(process, u64::try_from(open)?)
+            }),
+            Action::LimitMemory => {
+                self.confine(cluster, Short::Memory)?;
+                self.all_end().await
+            }
+            Action::SlowDisk => self.confine(cluster, Short::Disk),
+            Action::Upgrade => Ok(()),
         }
+    }
+
+    fn confine(&self, cluster: &Cluster, short: Short) -> Result<()> {
+        for (host, process) in self.hosts.iter().zip(&self.processes) {
+            cgroup::make(cluster, host, short)?;
+            cgroup::enter(cluster, host, short, process)?;
+        }
+        Ok(())
+    }
+
+    async fn all_end(&self) -> Result<()> {
+        let all = self.processes.iter().map(process::ended);
+        futures_util::future::try_join_all(all).await.map(drop)
     }
 
     async fn signal_all(&self, signal: Signal) -> Result<()> {
@@ -120,22 +204,45 @@ impl Injection {
         Ok(())
     }
 
-    /// Lets it work until then; a link that flaps has to be moved.
-    pub(crate) async fn work(&self, cluster: &Cluster, until: Instant) -> Result<()> {
+    /// Lets it work until then, and looks after what has to be.
+    pub(crate) async fn work(&mut self, cluster: &Cluster, until: Instant) -> Result<()> {
         let mut up = false;
         loop {
+            match self.fault.action {
+                Action::Flap => {
+                    for host in &self.hosts {
+                        link::set(cluster, host, up)?;
+                    }
+                    up = !up;
+                }
+                Action::LimitDescriptors => {
+                    for (host, process) in self.hosts.iter().zip(&self.processes) {
+                        self.crowd.press(process, known(cluster, host)?.address).await?;
+                    }
+                }
+                // A master whose disk stalls may have no time for this.
+                Action::SlowDisk => {
+                    if let Ok(long) = self.long_flushes(cluster).await {
+                        self.long_flushes = long.saturating_sub(self.before.long_flushes);
+                    }
+                }
+                _ => {}
+            }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
             }
-            sleep(left.min(FLAP)).await;
-            if self.fault.action == Action::Flap {
-                up = !up;
-                for host in &self.hosts {
-                    link::set(cluster, host, up)?;
-                }
-            }
+            sleep(left.min(TICK)).await;
         }
+    }
+
+    async fn long_flushes(&self, cluster: &Cluster) -> Result<u64> {
+        let mut all = 0;
+        for host in &self.hosts {
+            let told = timeout(METRICS_PATIENCE, flushes::long(cluster, known(cluster, host)?)).await;
+            all += told.with_context(|| format!("{host} tells no metrics"))??;
+        }
+        Ok(all)
     }
 
     /// What shows that it bit; an error says why it did not. Looked at before it is healed.
@@ -158,15 +265,36 @@ impl Injection {
             Action::Slow => count("packets held back", self.sum(|host| link::held_back(cluster, host))?),
             Action::Flap => {
                 let changes = self.sum(|host| link::changes(cluster, host))?;
-                count("changes of the link", changes.saturating_sub(self.link_changes))
+                count("changes of the link", changes.saturating_sub(self.before.link_changes))
             }
             Action::Transfer => Ok("the leader agreed to hand over".into()),
+            Action::LimitDescriptors => {
+                let proofs = self.processes.iter().map(|process| self.crowd.proof(process));
+                Ok(proofs.collect::<Result<Vec<_>>>()?.join("; "))
+            }
+            Action::LimitMemory => {
+                ensure!(self.processes.iter().all(|process| !process.is_alive()), "a process survived");
+                let kills = self.sum(|host| cgroup::kills(cluster, host))?;
+                ensure!(kills > 0, "the kernel ended nothing for want of memory");
+                Ok(format!("{} was ended by the kernel for want of memory", listed(&self.processes)))
+            }
+            Action::Upgrade => bail!("nothing was upgraded"),
+            Action::SlowDisk => {
+                ensure!(self.processes.iter().all(Process::is_alive), "a process did not survive it");
+                let told = format!("{} flushes of the log took long", self.long_flushes);
+                ensure!(self.long_flushes >= LONG_FLUSHES_MIN, "only {told}");
+                Ok(told)
+            }
         }
     }
 
     fn sum(&self, of: impl Fn(&str) -> Result<u64>) -> Result<u64> {
         self.hosts.iter().map(|host| of(host)).sum()
     }
+}
+
+fn known<'a>(cluster: &'a Cluster, host: &str) -> Result<&'a Host> {
+    cluster.hosts.iter().find(|known| known.name == host).with_context(|| format!("there is no host {host}"))
 }
 
 /// Starts whatever runs on a host.
@@ -183,48 +311,4 @@ fn listed(processes: &[Process]) -> String {
 fn count(what: &str, number: u64) -> Result<String> {
     ensure!(number > 0, "0 {what}");
     Ok(format!("{number} {what}"))
-}
-
-/// Whom a fault hits, now that this master leads.
-pub(crate) fn victims(cluster: &Cluster, target: Target, leader: &str, pick: u64) -> Result<Vec<String>> {
-    let names = |hosts: Vec<&crate::up::cluster::Host>| hosts.into_iter().map(|host| host.name.clone()).collect();
-    let masters: Vec<String> = names(cluster.masters().collect());
-    let followers: Vec<String> = masters.iter().filter(|name| *name != leader).cloned().collect();
-    let one = |among: Vec<String>| {
-        let picked = usize::try_from(pick % among.len().max(1) as u64).unwrap_or(0);
-        among.into_iter().nth(picked).into_iter().collect::<Vec<_>>()
-    };
-    let victims = match target {
-        Target::Leader => vec![leader.to_owned()],
-        Target::Follower => one(followers),
-        Target::Master => one(masters),
-        Target::Majority => {
-            let others = masters.len() / 2;
-            std::iter::once(leader.to_owned()).chain(followers.into_iter().take(others)).collect()
-        }
-        Target::Masters => masters,
-        Target::Worker => one(names(cluster.workers().collect())),
-    };
-    if victims.is_empty() {
-        bail!("this cluster has nobody to hit");
-    }
-    Ok(victims)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn victims_are_who_the_target_says() {
-        let cluster = Cluster::plan("/tmp/a".into(), 7, 40_000, 3, 2, false);
-        let victims = |target, pick| victims(&cluster, target, "m2", pick).unwrap().join(" ");
-        assert_eq!(victims(Target::Leader, 5), "m2");
-        assert_eq!(victims(Target::Follower, 0), "m1");
-        assert_eq!(victims(Target::Follower, 1), "m3");
-        assert_eq!(victims(Target::Master, 4), "m2");
-        assert_eq!(victims(Target::Majority, 0), "m2 m1");
-        assert_eq!(victims(Target::Masters, 9), "m1 m2 m3");
-        assert_eq!(victims(Target::Worker, 3), "w2");
-    }
 }

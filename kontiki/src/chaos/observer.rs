@@ -68,6 +68,11 @@ impl Observer {
         self.seen.lock().trouble(masters)
     }
 
+    /// Whether this master has answered since then.
+    pub(crate) fn has_answered_since(&self, master: &str, then: Instant) -> bool {
+        self.seen.lock().answers.get(master).is_some_and(|(at, _)| *at > then)
+    }
+
     /// Everything that was seen so far: changes of the leader, and who was called leader of each term.
     pub(crate) fn story(&self) -> (Vec<Look>, BTreeMap<u64, BTreeSet<String>>) {
         let seen = self.seen.lock();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Usage,
     evidence::Limits,
-    faults::{self, Fault},
+    faults::{self, Action, Fault},
     probes::Probe,
     schedule::{self, Planned},
 };
@@ -24,9 +24,24 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Reads the flags. Without a seed, `draw` gives one.
-    pub(crate) fn read(args: &RunArgs, cluster: Option<&Cluster>, draw: impl FnOnce() -> u64) -> Result<Self, Usage> {
-        let faults = chosen(&args.faults, cluster)?;
+    /// Reads the flags. `machine` says what this machine lacks for a fault; without a seed, `draw` gives one.
+    pub(crate) fn read(
+        args: &RunArgs,
+        cluster: Option<&Cluster>,
+        machine: impl Fn(&Fault, &Cluster) -> Option<String>,
+        draw: impl FnOnce() -> u64,
+    ) -> Result<Self, Usage> {
+        let lacks = |fault: &Fault| {
+            let cluster = cluster?;
+            let reason = lacks(cluster, fault);
+            let reason =
+                reason.map(|lacks| format!("{} needs {lacks}: leave it out, or start another cluster", fault.name));
+            reason.or_else(|| {
+                let lacks = machine(fault, cluster)?;
+                Some(format!("{} cannot be made on this machine: {lacks}; leave it out", fault.name))
+            })
+        };
+        let faults = chosen(&args.faults, lacks)?;
         let seed = args.seed.unwrap_or_else(draw);
         let schedule = schedule::draw(seed, &faults, args.length, args.interval)?;
         let probes: Vec<Probe> = args.probe.iter().map(|given| Probe::parse(given)).collect::<Result<_, _>>()?;
@@ -35,8 +50,12 @@ impl Plan {
                 return Err(Usage(format!("two probes are called {}: give each its own name", probe.name)));
             }
         }
+        let upgrades = faults.iter().any(|fault| fault.action == Action::Upgrade);
+        if args.upgrade_to.is_some() && !upgrades {
+            return Err(Usage("--upgrade-to is for rolling-upgrade: add that to --faults".to_owned()));
+        }
         if let Some(cluster) = cluster {
-            fits(cluster, &faults, &probes)?;
+            fits(cluster, &probes)?;
         }
         Ok(Self {
             seed,
@@ -58,12 +77,10 @@ impl Plan {
     }
 }
 
-fn chosen(names: &[String], cluster: Option<&Cluster>) -> Result<Vec<&'static Fault>, Usage> {
+/// The faults of these names; one that is lacking something is refused by name, and left out of `all`.
+fn chosen(names: &[String], lacks: impl Fn(&Fault) -> Option<String>) -> Result<Vec<&'static Fault>, Usage> {
     if names.iter().any(|name| name == "all") {
-        return Ok(faults::ALL
-            .iter()
-            .filter(|fault| cluster.is_none_or(|cluster| lacks(cluster, fault).is_none()))
-            .collect());
+        return Ok(faults::ALL.iter().filter(|fault| lacks(fault).is_none()).collect());
     }
     let mut chosen: Vec<&'static Fault> = Vec::new();
     for name in names {
@@ -75,13 +92,13 @@ fn chosen(names: &[String], cluster: Option<&Cluster>) -> Result<Vec<&'static Fa
             chosen.push(fault);
         }
     }
-    Ok(chosen)
+    match chosen.iter().find_map(|fault| lacks(fault)) {
+        Some(reason) => Err(Usage(reason)),
+        None => Ok(chosen),
+    }
 }
 
-fn fits(cluster: &Cluster, faults: &[&'static Fault], probes: &[Probe]) -> Result<(), Usage> {
-    if let Some((fault, lacks)) = faults.iter().find_map(|fault| Some((fault, lacks(cluster, fault)?))) {
-        return Err(Usage(format!("{} needs {lacks}: leave it out, or start another cluster", fault.name)));
-    }
+fn fits(cluster: &Cluster, probes: &[Probe]) -> Result<(), Usage> {
     for probe in probes {
         if let Some(host) = probe.unknown_host(cluster) {
             let known: Vec<&str> = cluster.hosts.iter().map(|host| host.name.as_str()).collect();
@@ -113,6 +130,9 @@ fn repeat(args: &RunArgs, seed: u64) -> String {
         text(args.interval),
     );
     let mut add = |flag: &str, value: &str| command.push_str(&format!(" --{flag} {}", quoted(value)));
+    if let Some(file) = &args.upgrade_to {
+        add("upgrade-to", &file.to_string_lossy());
+    }
     for probe in &args.probe {
         add("probe", probe);
     }
@@ -151,6 +171,7 @@ mod tests {
             length: Duration::from_secs(60),
             interval: Duration::from_millis(1500),
             seed: Some(7),
+            upgrade_to: None,
             probe: Vec::new(),
             workload: None,
             max_gap: Duration::from_secs(1),
@@ -167,7 +188,7 @@ mod tests {
     }
 
     fn refusal(args: &RunArgs, cluster: &Cluster) -> String {
-        Plan::read(args, Some(cluster), || 0).err().map(|error| error.to_string()).unwrap_or_default()
+        Plan::read(args, Some(cluster), able, || 0).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -181,6 +202,11 @@ mod tests {
             (args(&["agent-kill"]), cluster(3, 0), "agent-kill needs a worker"),
             (args(&["kill-leader"]), cluster(1, 1), "kill-leader needs 3 masters"),
             (RunArgs { length: Duration::from_secs(1), ..args(&["flap"]) }, cluster(3, 0), "too short for flap"),
+            (
+                RunArgs { upgrade_to: Some("new".into()), ..args(&["kill-all"]) },
+                cluster(3, 0),
+                "is for rolling-upgrade",
+            ),
             (with_probe(&["web@w9=true"]), cluster(3, 1), "the hosts are m1, m2, m3, w1"),
             (with_probe(&["web=true", "web=false"]), cluster(3, 1), "two probes are called web"),
         ] {
@@ -189,11 +215,30 @@ mod tests {
         }
     }
 
+    /// A machine that lacks nothing.
+    fn able(_: &Fault, _: &Cluster) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn what_the_machine_cannot_do_is_refused_by_name_and_left_out_of_all() {
+        let unable = |fault: &Fault, _: &Cluster| fault.name.starts_with("limit-m").then(|| "no group".to_owned());
+        let read = |names: &[&str]| {
+            let args = RunArgs { length: Duration::from_secs(600), ..args(names) };
+            Plan::read(&args, Some(&cluster(3, 1)), unable, || 0)
+        };
+        let refused = read(&["kill-leader", "limit-memory"]).err().map(|error| error.to_string());
+        let wanted = "limit-memory cannot be made on this machine: no group; leave it out";
+        assert_eq!(refused.as_deref(), Some(wanted));
+        let all = read(&["all"]).unwrap().faults();
+        assert!(all.len() + 1 == faults::ALL.len() && all.iter().all(|fault| fault.name != "limit-memory"));
+    }
+
     #[test]
     fn all_means_all_that_the_cluster_can_take() {
         let long = RunArgs { length: Duration::from_secs(600), ..args(&["all"]) };
         let names = |masters, workers| {
-            let plan = Plan::read(&long, Some(&cluster(masters, workers)), || 0).unwrap();
+            let plan = Plan::read(&long, Some(&cluster(masters, workers)), able, || 0).unwrap();
             plan.faults().iter().map(|fault| fault.name).collect::<Vec<_>>()
         };
         assert_eq!(names(3, 1).len(), faults::ALL.len());
@@ -204,7 +249,7 @@ mod tests {
     fn the_command_that_repeats_a_run_is_ready_for_a_shell() {
         let mut args = args(&["pause", "flap"]);
         args.probe = vec!["web=curl -f 'x'".into()];
-        let plan = Plan::read(&args, None, || 0).unwrap();
+        let plan = Plan::read(&args, None, able, || 0).unwrap();
         assert_eq!(
             plan.repeat,
             "kontiki chaos run --seed 7 --faults pause,flap --for 60s --interval 1500ms --probe 'web=curl -f '\\''x'\\''' --dir .kontiki"

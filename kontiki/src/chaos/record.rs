@@ -18,7 +18,10 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::faults::{filter, link};
+use super::faults::{
+    cgroup::{self, Short},
+    descriptors, filter, link,
+};
 use crate::{
     files,
     up::{cluster::Cluster, process::Process, start},
@@ -43,6 +46,10 @@ pub(crate) enum Undo {
     Unslow(String),
     /// Let a stopped process go on.
     Continue(Process),
+    /// Let this process have so many descriptors.
+    Descriptors(Process, u64),
+    /// Take everybody out of this host's group that is short of something, back into this one.
+    Release(String, Short, PathBuf),
     /// Start this host's server or agent, if it does not run.
     Start(String, String),
     /// The same, when this process has ended: it was told to, and may be at it for a while.
@@ -56,6 +63,8 @@ impl Undo {
             Self::PlugIn(host) => link::set(cluster, host, true)?,
             Self::Unslow(host) => link::unslow(cluster, host)?,
             Self::Continue(process) => process.signal(Signal::SIGCONT)?,
+            Self::Descriptors(process, limit) => descriptors::restore(process, *limit)?,
+            Self::Release(host, short, back) => cgroup::remove(cluster, host, *short, back)?,
             Self::Start(host, role) => return start_if_ended(cluster, host, role),
             Self::Restart(host, role, ending) => {
                 kill(ending)?;
@@ -72,6 +81,8 @@ impl Undo {
             Self::PlugIn(host) => format!("{host} is plugged in"),
             Self::Unslow(host) => format!("the link of {host} is fast again"),
             Self::Continue(process) => format!("process {} goes on", process.pid()),
+            Self::Descriptors(process, limit) => format!("process {} may open {limit} files", process.pid()),
+            Self::Release(host, short, _) => format!("the {} of {host} are its own again", short.of()),
             Self::Start(host, role) | Self::Restart(host, role, _) => format!("{role} on {host} runs"),
         }
     }
@@ -83,7 +94,7 @@ fn start_if_ended(cluster: &Cluster, name: &str, role: &str) -> Result<Option<Ch
     }
     let host = cluster.hosts.iter().find(|host| host.name == name);
     let host = host.with_context(|| format!("there is no host {name}"))?;
-    start::start(cluster, host, role, false).map(Some)
+    start::again(cluster, host, role).map(Some)
 }
 
 /// Ends a process and waits until it has.
@@ -127,8 +138,23 @@ pub(crate) fn load(cluster: &Cluster) -> Result<Vec<Undo>> {
 pub(crate) fn add(cluster: &Cluster, undo: &[Undo]) -> Result<()> {
     let mut all = load(cluster)?;
     all.extend(undo.iter().filter(|one| !all.contains(one)).cloned().collect::<Vec<_>>());
+    if all.is_empty() { Ok(()) } else { save(cluster, &all) }
+}
+
+/// Forgets how to undo what needs no undoing any more.
+pub(crate) fn forget(cluster: &Cluster, done: &[Undo]) -> Result<()> {
+    let mut all = load(cluster)?;
+    all.retain(|one| !done.contains(one));
+    save(cluster, &all)
+}
+
+fn save(cluster: &Cluster, all: &[Undo]) -> Result<()> {
+    let path = path(&cluster.dir);
+    if all.is_empty() {
+        return fs::remove_file(path).context("cannot remove the record of faults");
+    }
     folder(cluster)?;
-    files::write_durably(&path(&cluster.dir), &serde_json::to_vec_pretty(&all)?, 0o600)
+    files::write_durably(&path, &serde_json::to_vec_pretty(&all)?, 0o600)
 }
 
 /// Undoes everything that is written down: what was undone, and the processes that were started for it. The record goes
@@ -155,7 +181,7 @@ fn undo(cluster: &Cluster, wanted: impl Fn(&Undo) -> bool) -> Result<(Vec<Undo>,
         bail!("not everything could be healed: {}; try `kontiki chaos heal` again", failures.join("; "));
     }
     if !all.is_empty() {
-        fs::remove_file(path(&cluster.dir)).context("cannot remove the record of faults")?;
+        save(cluster, &[])?;
     }
     Ok((all, started))
 }
@@ -208,6 +234,11 @@ mod tests {
         assert_eq!(heal(&cluster).unwrap().0, [Undo::Continue(process)]);
         assert!(!crate::chaos::faults::process::is_stopped(&process));
         assert_eq!(heal(&cluster).unwrap().0, []);
+        add(&cluster, &[Undo::Continue(process), Undo::PlugIn("m1".into())]).unwrap();
+        forget(&cluster, &[Undo::PlugIn("m1".into())]).unwrap();
+        assert_eq!(load(&cluster).unwrap(), [Undo::Continue(process)]);
+        forget(&cluster, &[Undo::Continue(process)]).unwrap();
+        assert_eq!(load(&cluster).unwrap(), []);
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -9,6 +9,7 @@ use super::{
     cluster,
     drive::Driver,
     evidence::{Evidence, Injected, Written, rebooted},
+    faults::Fault,
     guard::Guard,
     observer::Observer,
     oracles,
@@ -19,6 +20,7 @@ use super::{
     registers::Registers,
     report::Report,
     session::Session,
+    upgrade,
     watchers::{Heard, Watchers},
     workload::{Ended, Workload},
     writer::{History, Writer},
@@ -36,9 +38,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<bool> {
     // Mistakes on the command line are told even where there is no cluster.
     let known = Cluster::load(&args.folder.dir)?;
-    let plan = Plan::read(args, known.as_ref(), || u64::from(rand::random::<u32>()))?;
+    let plan = Plan::read(args, known.as_ref(), Fault::machine_lacks, || u64::from(rand::random::<u32>()))?;
     let cluster = cluster(&args.folder.dir)?;
     preflight::programs(&plan.faults())?;
+    let program = upgrade::program(args.upgrade_to.as_deref()).await?;
     preflight::writable(args.junit.iter().chain(&args.summary).chain(&args.report))?;
     let held = preflight::take(&cluster, say)?;
     let began = jiff::Timestamp::now();
@@ -73,6 +76,8 @@ pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<boo
         epoch,
         stop: stop.clone(),
         injected: Vec::new(),
+        program,
+        kube: &session.kube,
         started: Vec::new(),
     };
     let driven = driver.run(&plan.schedule, say).await;

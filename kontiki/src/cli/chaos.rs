@@ -18,7 +18,7 @@ pub(crate) struct ChaosArgs {
 #[derive(Subcommand, Clone, Debug)]
 pub(crate) enum ChaosCommand {
     /// Inject faults for some time under writers and watchers, heal, and judge what was promised
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// List the faults, one line each
     List,
     /// Kill the server of a master, or the agent of a worker (kill -9); `heal` starts it again
@@ -58,6 +58,9 @@ pub(crate) struct RunArgs {
     /// The same seed is the same schedule; one is drawn and printed when none is given
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// For rolling-upgrade: the file to upgrade to; this program's own one when none is named
+    #[arg(long, value_name = "FILE")]
+    pub(crate) upgrade_to: Option<PathBuf>,
     /// Look at this each 200 ms: name=http://..., name=COMMAND, or name@HOST=... from a host's network; can be repeated
     #[arg(long, value_name = "NAME=WHAT")]
     pub(crate) probe: Vec<String>,

@@ -150,7 +150,7 @@ fn remove_cgroups(roots: &[PathBuf]) -> Result<()> {
 }
 
 /// Removes a cgroup and all below it; the kernel holds one for a moment after its last process.
-fn remove_cgroup(folder: &Path) -> Result<()> {
+pub(crate) fn remove_cgroup(folder: &Path) -> Result<()> {
     for below in subfolders(folder) {
         remove_cgroup(&below)?;
     }

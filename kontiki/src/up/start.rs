@@ -1,6 +1,10 @@
 //! Starting a host's server or agent: with a token the first time, with nothing but its folder from then on.
 
-use std::{path::Path, process::Child};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Child,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -10,8 +14,43 @@ use super::{
 };
 use crate::files;
 
-/// Starts the process of this role on a host and records it. `creates` makes the server the first of a new cluster.
+/// Starts the process of this role on a host with this program's own file and records it. `creates` makes the server the first
+/// of a new cluster.
 pub(crate) fn start(cluster: &Cluster, host: &Host, role: &str, creates: bool) -> Result<Child> {
+    let program = own_file()?;
+    let child = spawn(cluster, host, role, creates, &program)?;
+    keep(cluster, &host.name, role, &program)?;
+    Ok(child)
+}
+
+/// Starts it again with the file that it was last started with.
+pub(crate) fn again(cluster: &Cluster, host: &Host, role: &str) -> Result<Child> {
+    let last = fs::read_to_string(program_file(cluster, &host.name, role)).map(PathBuf::from);
+    match last.ok().filter(|file| file.exists()) {
+        Some(file) => spawn(cluster, host, role, false, &file),
+        None => start(cluster, host, role, false),
+    }
+}
+
+/// Starts it with another file, once.
+pub(crate) fn with(cluster: &Cluster, host: &Host, role: &str, program: &Path) -> Result<Child> {
+    spawn(cluster, host, role, false, program)
+}
+
+/// From now on it is started again with this file.
+pub(crate) fn keep(cluster: &Cluster, host: &str, role: &str, program: &Path) -> Result<()> {
+    files::write_durably(&program_file(cluster, host, role), program.as_os_str().as_encoded_bytes(), 0o600)
+}
+
+fn program_file(cluster: &Cluster, host: &str, role: &str) -> PathBuf {
+    cluster.host_dir(host).join(format!("{role}.program"))
+}
+
+fn own_file() -> Result<PathBuf> {
+    std::env::current_exe().context("cannot find this program's own file")
+}
+
+fn spawn(cluster: &Cluster, host: &Host, role: &str, creates: bool, program: &Path) -> Result<Child> {
     let folder = cluster.host_dir(&host.name);
     let dir = folder.join(role);
     let arguments = match role {
@@ -19,9 +58,8 @@ pub(crate) fn start(cluster: &Cluster, host: &Host, role: &str, creates: bool) -
         _ => agent_arguments(cluster, host, &dir),
     };
     files::private_folder(&folder)?;
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
     let (netns, log) = (cluster.netns_path(&host.name), folder.join(format!("{role}.log")));
-    let child = process::spawn_in_netns(&netns, &program, &arguments, &log)?;
+    let child = process::spawn_in_netns(&netns, program, &arguments, &log)?;
     if let Some(process) = i32::try_from(child.id()).ok().and_then(Process::find) {
         process.save(&cluster.process_file(&host.name, role))?;
     }

@@ -22,10 +22,19 @@ pub(crate) fn of(cluster: &Cluster, host: &str, role: &str) -> Result<Process> {
 /// Sends the signal and waits until the process has obeyed: it has ended, or stands still.
 pub(crate) async fn signal(process: &Process, signal: Signal) -> Result<()> {
     process.signal(signal)?;
+    until(|| obeyed(process, signal), || format!("process {} does not obey {signal}", process.pid())).await
+}
+
+/// Waits until the process has ended.
+pub(crate) async fn ended(process: &Process) -> Result<()> {
+    until(|| !process.is_alive(), || format!("process {} does not end", process.pid())).await
+}
+
+async fn until(is_so: impl Fn() -> bool, what: impl Fn() -> String) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    while !obeyed(process, signal) {
+    while !is_so() {
         if Instant::now() > deadline {
-            bail!("process {} does not obey {signal} within {PATIENCE:?}", process.pid());
+            bail!("{} within {PATIENCE:?}", what());
         }
         sleep(PAUSE).await;
     }
