@@ -5,6 +5,7 @@
 mod backups;
 mod chaos_command;
 mod chaos_limits;
+mod disk_errors;
 mod disk_full;
 mod failover;
 mod first_light;
