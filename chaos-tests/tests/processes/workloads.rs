@@ -6,6 +6,7 @@ use chaos_tests::{
     Cluster,
     cluster::{Kubectl, PATIENCE},
 };
+use nix::sys::signal::Signal;
 use testing::eventually_blocking;
 
 use crate::program;
@@ -34,6 +35,39 @@ fn jobs_end_daemons_run_on_every_worker_and_cron_jobs_begin_jobs() {
     a_deleted_job_takes_its_pods_with_it(&kubectl);
     daemons_run_on_every_worker_and_roll(&kubectl);
     a_cron_job_begins_jobs_unless_it_is_suspended(&kubectl);
+}
+
+/// The count of a pod takes three writes, and a leader may be gone after each of them.
+#[test]
+fn every_pod_of_a_job_counts_once_though_its_leaders_are_killed() {
+    let cluster = Cluster::up(program(), &[]);
+    let kubectl = cluster.kubectl("kubectl");
+    let job = r#"
+apiVersion: batch/v1
+kind: Job
+metadata: {name: many}
+spec:
+  completions: 40
+  parallelism: 8
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: c, image: "kontiki.io/demo:1", command: [/demo, exit, "0"]}]
+"#;
+    kubectl.with_input("apply -f -", job);
+    for share in [5, 20] {
+        eventually_blocking(PATIENCE, || {
+            let succeeded = kubectl.ok("get job many -o jsonpath={.status.succeeded}");
+            if succeeded.parse::<u32>().is_ok_and(|count| count >= share) { Ok(()) } else { Err(succeeded) }
+        });
+        let leader = cluster.leader();
+        cluster.signal(&leader, "server", Signal::SIGKILL);
+        cluster.kontiki("up", &[]);
+    }
+    kubectl.ok("wait --for=condition=complete job/many --timeout=120s");
+    assert_eq!(kubectl.ok("get job many -o jsonpath={.status.succeeded},{.status.failed}"), "40,");
+    let pods = kubectl.ok("get pods -l job-name=many -o name");
+    assert_eq!(pods.lines().count(), 40, "none was made in vain");
 }
 
 fn a_job_runs_to_its_end(kubectl: &Kubectl) {
