@@ -17,6 +17,7 @@ mod python_client;
 mod recovery;
 mod rolling_upgrade;
 mod services;
+mod stateful_set;
 mod streaming;
 mod up_and_down;
 mod workloads;
