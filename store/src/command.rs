@@ -69,6 +69,29 @@ fn puts(ops: &[RequestOp]) -> bool {
     })
 }
 
+/// The most operations of a brief transaction.
+const BRIEF_OPS_MAX: usize = 8;
+
+/// Whether a command looks at few keys and no range, so that applying it takes microseconds whatever the state holds.
+pub(crate) fn is_brief(body: &Body) -> bool {
+    match body {
+        Body::Put(_) | Body::LeaseGrant(_) | Body::HashCheck(_) => true,
+        Body::DeleteRange(request) => request.range_end.is_empty(),
+        Body::Txn(request) => {
+            let mut ops = request.success.iter().chain(&request.failure);
+            request.compare.len() + request.success.len() + request.failure.len() <= BRIEF_OPS_MAX
+                && request.compare.iter().all(|compare| compare.range_end.is_empty())
+                && ops.all(|op| match &op.request {
+                    Some(Request::RequestPut(_)) | None => true,
+                    Some(Request::RequestRange(request)) => request.range_end.is_empty(),
+                    Some(Request::RequestDeleteRange(request)) => request.range_end.is_empty(),
+                    Some(Request::RequestTxn(_)) => false,
+                })
+        }
+        Body::Compaction(_) | Body::LeaseRevoke(_) | Body::SessionEnd(_) | Body::Alarm(_) => false,
+    }
+}
+
 /// Checks the body of a command before it is proposed.
 pub fn validate(command: &Command) -> Result<(), Error> {
     match &command.body {
@@ -219,6 +242,27 @@ mod tests {
 
     fn check(ops: Vec<RequestOp>) -> Result<(), Error> {
         validate_txn(&TxnRequest { success: ops, ..TxnRequest::default() })
+    }
+
+    #[test]
+    fn what_looks_at_a_range_is_not_brief() {
+        let range = |end: &str| {
+            op(Request::RequestRange(RangeRequest { range_end: end.to_owned().into(), ..RangeRequest::default() }))
+        };
+        let compare = |end: &str| Compare { range_end: end.to_owned().into(), ..Compare::default() };
+        let cases = [
+            (vec![], vec![put("a"), range(""), delete("b", "")], true),
+            (vec![compare("")], vec![], true),
+            (vec![compare("z")], vec![], false),
+            (vec![], vec![put("a"), range("z")], false),
+            (vec![], vec![delete("a", "z")], false),
+            (vec![], vec![nested(vec![], vec![])], false),
+            (vec![], vec![put("a"); BRIEF_OPS_MAX + 1], false),
+        ];
+        for (compare, failure, brief) in cases {
+            let request = TxnRequest { compare, failure, ..TxnRequest::default() };
+            assert_eq!(is_brief(&Body::Txn(request.clone())), brief, "{request:?}");
+        }
     }
 
     #[test]

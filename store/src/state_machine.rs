@@ -2,8 +2,8 @@
 //!
 //! `apply` is synchronous and depends on nothing but the state and the log: no clock, no randomness, no disk, no
 //! iteration in an order that is not the keys'. Every member that has applied the same entries holds the same state.
-//! What `apply` has changed is published as an immutable view; readers and watchers never wait for a writer, nor the
-//! writer for them.
+//! What `apply` has changed is published as a view, which nothing changes while anybody holds it: the writer never waits for
+//! readers and watchers, nor they for it, but for the microseconds of a brief change made in place.
 
 use std::sync::{
     Arc,
@@ -12,6 +12,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use prost::Message as _;
 use proto::{
     etcdserverpb::{
         AlarmMember, AlarmRequest, AlarmResponse, AlarmType, CompactionResponse, LeaseGrantResponse,
@@ -22,13 +23,18 @@ use proto::{
 
 pub use crate::view::{Page, View};
 use crate::{
-    command::{FEATURE_LEVEL, grows},
+    command::{FEATURE_LEVEL, grows, is_brief},
     error::Error,
     lease::{Lease, Leases},
     mvcc::{Mvcc, txn},
     session::{Seen, Sessions},
     watch::{Hub, Wake, WatchRange, WatchStream},
 };
+
+/// Entries that are applied while readers wait.
+const BRIEF_ENTRIES_MAX: usize = 64;
+/// The same in bytes of commands, since values are copied.
+const BRIEF_BYTES_MAX: usize = 256 << 10;
 
 /// Why a member must stop: going on would let it differ from the others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +98,6 @@ pub struct StateMachine {
 
 #[derive(Debug)]
 struct Inner {
-    working: Mutex<State>,
     hub: Arc<Hub>,
     /// The log index of the last hash check, and the hash there.
     noted: Mutex<Option<(u64, u128)>>,
@@ -112,8 +117,8 @@ impl StateMachine {
     }
 
     pub(crate) fn with_state(state: State) -> Self {
-        let hub = Arc::new(Hub::new(state.clone()));
-        let inner = Inner { working: Mutex::new(state), hub, noted: Mutex::default(), corrupt: AtomicBool::default() };
+        let hub = Arc::new(Hub::new(state));
+        let inner = Inner { hub, noted: Mutex::default(), corrupt: AtomicBool::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -123,28 +128,36 @@ impl StateMachine {
         Ok(responses.pop().unwrap_or_default())
     }
 
-    /// Applies entries in order, and publishes once, before the answers are returned.
+    /// Applies entries in order, and publishes them before the answers are returned: each as a whole, and most in one go.
     pub fn apply_all<'a>(
         &self,
         entries: impl IntoIterator<Item = (Position, &'a Command)>,
     ) -> Result<Vec<CommandResponse>, Fatal> {
-        let mut state = self.inner.working.lock();
-        let mut responses = Vec::new();
-        for (position, command) in entries {
-            responses.push(self.apply_one(&mut state, position, command)?);
+        let entries: Vec<_> = entries.into_iter().collect();
+        let mut responses = Vec::with_capacity(entries.len());
+        let mut rest = &entries[..];
+        while !rest.is_empty() {
+            let (together, are_brief) = portion(rest);
+            let (now, later) = rest.split_at(together);
+            rest = later;
+            self.inner.hub.change(are_brief, |state| {
+                for (position, command) in now {
+                    responses.push(self.apply_one(state, *position, command)?);
+                }
+                Ok(())
+            })?;
         }
-        self.inner.hub.publish(state.clone());
         Ok(responses)
     }
 
     /// Passes over an entry without a command, and takes over the membership if it holds one.
     pub fn advance(&self, position: Position, membership: Option<Bytes>) {
-        let mut state = self.inner.working.lock();
-        state.position = Some(position);
-        if let Some(membership) = membership {
-            state.membership = membership;
-        }
-        self.inner.hub.publish(state.clone());
+        self.inner.hub.change(true, |state| {
+            state.position = Some(position);
+            if let Some(membership) = membership {
+                state.membership = membership;
+            }
+        });
     }
 
     fn apply_one(&self, state: &mut State, position: Position, command: &Command) -> Result<CommandResponse, Fatal> {
@@ -207,7 +220,7 @@ impl StateMachine {
         self.inner.corrupt.load(Ordering::Relaxed)
     }
 
-    /// The last published state. Costs one reference count, and never waits.
+    /// The last published state. Costs one reference count.
     pub fn view(&self) -> View {
         self.inner.hub.view()
     }
@@ -234,10 +247,22 @@ impl StateMachine {
 
     /// Replaces the whole state, by one that a snapshot holds.
     pub(crate) fn replace(&self, state: State) {
-        let mut working = self.inner.working.lock();
-        *working = state.clone();
         *self.inner.noted.lock() = None;
         self.inner.hub.replace(state);
+    }
+}
+
+/// How many of the entries are applied together, and whether that is brief enough for readers to wait for.
+fn portion(entries: &[(Position, &Command)]) -> (usize, bool) {
+    let is_brief = |command: &Command| command.body.as_ref().is_some_and(is_brief);
+    let mut bytes = 0;
+    let brief = entries.iter().take(BRIEF_ENTRIES_MAX).take_while(|(_, command)| {
+        bytes += command.encoded_len();
+        is_brief(command) && bytes <= BRIEF_BYTES_MAX
+    });
+    match brief.count() {
+        0 => (1 + entries[1..].iter().take_while(|(_, command)| !is_brief(command)).count(), false),
+        count => (count, true),
     }
 }
 

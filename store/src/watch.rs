@@ -7,9 +7,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::Stream;
+use parking_lot::{RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
 
 use crate::{
     error::Error,
@@ -79,20 +79,60 @@ pub enum Step {
 /// Where `apply` publishes, and where readers and watchers look.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    published: ArcSwap<State>,
+    /// Readers hold the lock while they count one more reference; whoever may upgrade it is the one that changes the state.
+    published: RwLock<Arc<State>>,
     interests: Arc<Interests>,
+}
+
+/// Held while the published state is changed in place. A panic then would leave half a change behind, for readers to see and for
+/// a checkpoint to keep: the process ends before that, and reads its log again.
+struct OrNobodySeesIt;
+
+impl Drop for OrNobodySeesIt {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a change of the state was cut short; ending the process, since nobody may see half of it");
+            std::process::abort();
+        }
+    }
 }
 
 impl Hub {
     pub(crate) fn new(state: State) -> Self {
         let interests = Arc::new(Interests::new(state.mvcc.revision));
-        Self { published: ArcSwap::from_pointee(state), interests }
+        Self { published: RwLock::new(Arc::new(state)), interests }
     }
 
-    /// The state that the last one has become. Called by one at a time.
-    pub(crate) fn publish(&self, state: State) {
-        let state = Arc::new(state);
-        let before = self.published.swap(state.clone()).mvcc.revision;
+    /// Changes the state: readers see all of a change or nothing of it. While nobody holds the state that is there, a brief
+    /// change is made in place: copying the nodes of the indexes would cost more than the change itself, and a reader that
+    /// comes meanwhile waits no longer than that takes. Otherwise the change is made on a copy, and nobody waits.
+    pub(crate) fn change<R>(&self, is_brief: bool, change: impl FnOnce(&mut State) -> R) -> R {
+        let published = self.published.upgradable_read();
+        let before = published.mvcc.revision;
+        let mut replaced = None;
+        let (published, result) = if is_brief && Arc::strong_count(&published) == 1 {
+            let mut published = RwLockUpgradableReadGuard::upgrade(published);
+            let whole = OrNobodySeesIt;
+            // A copy after all, if a reader came in between.
+            let result = change(Arc::make_mut(&mut published));
+            drop(whole);
+            (RwLockWriteGuard::downgrade_to_upgradable(published), result)
+        } else {
+            let mut next = State::clone(&published);
+            let result = change(&mut next);
+            let mut published = RwLockUpgradableReadGuard::upgrade(published);
+            replaced = Some(std::mem::replace(&mut *published, Arc::new(next)));
+            (RwLockWriteGuard::downgrade_to_upgradable(published), result)
+        };
+        self.tell(before, &published);
+        drop(published);
+        // Last, since it may have to free what nobody else holds.
+        drop(replaced);
+        result
+    }
+
+    /// Wakes whoever waits for what happened after a revision.
+    fn tell(&self, before: i64, state: &State) {
         let mvcc = &state.mvcc;
         if mvcc.revision == before {
             return;
@@ -109,12 +149,16 @@ impl Hub {
     /// Another state, that did not come from the last one.
     pub(crate) fn replace(&self, state: State) {
         let revision = state.mvcc.revision;
-        self.published.store(Arc::new(state));
+        let mut published = self.published.write();
+        let replaced = std::mem::replace(&mut *published, Arc::new(state));
         self.interests.tell_all(0, revision);
+        drop(published);
+        // Last, since freeing a whole key space takes its time.
+        drop(replaced);
     }
 
     pub(crate) fn view(&self) -> View {
-        View::new(self.published.load_full())
+        View::new(Arc::clone(&self.published.read()))
     }
 
     /// Ends every watch.

@@ -121,6 +121,51 @@ fn each_change_is_one_revision_and_a_miss_is_none() {
 }
 
 #[test]
+fn what_a_reader_holds_does_not_change() {
+    let mut bench = Bench::default();
+    let now = |view: &View| shown(&view.range(&all(0)).unwrap());
+    let mut told = Vec::new();
+    // Every third view is held, so that some changes are made in place and some on a copy.
+    for round in 0..60 {
+        let body = match round % 4 {
+            3 => delete("k1", "k3"),
+            _ => put(&format!("k{}", round % 7), &round.to_string()),
+        };
+        bench.run(body).unwrap();
+        if round % 3 == 0 {
+            let view = bench.machine.view();
+            told.push((now(&view), view.hash(), view));
+        }
+    }
+    for (text, hash, view) in told {
+        assert_eq!((now(&view), view.hash()), (text, hash));
+    }
+}
+
+#[test]
+fn entries_are_applied_together_as_long_as_readers_may_wait_for_it() {
+    let value = "v".repeat(BRIEF_BYTES_MAX / 2);
+    let (small, large, range) = (put("k", "v"), put("k", &value), delete("a", "z"));
+    for (bodies, expected) in [
+        (vec![&small; 3], vec![(3, true)]),
+        (vec![&small; BRIEF_ENTRIES_MAX + 1], vec![(BRIEF_ENTRIES_MAX, true), (1, true)]),
+        (vec![&small, &range, &range, &small], vec![(1, true), (2, false), (1, true)]),
+        (vec![&large, &large, &small], vec![(1, true), (2, true)]),
+    ] {
+        let commands: Vec<_> =
+            bodies.into_iter().map(|body| Command { body: Some(body.clone()), ..Command::default() }).collect();
+        let entries: Vec<_> = commands.iter().map(|command| (Position::default(), command)).collect();
+        let (mut rest, mut portions) = (&entries[..], Vec::new());
+        while !rest.is_empty() {
+            let (together, brief) = portion(rest);
+            portions.push((together, brief));
+            rest = &rest[together..];
+        }
+        assert_eq!(portions, expected);
+    }
+}
+
+#[test]
 fn a_transaction_reads_its_own_writes_and_compares_the_state_before() {
     let mut bench = Bench::default();
     bench.run(put("a", "1")).unwrap();
