@@ -26,6 +26,7 @@ mod forgetting;
 mod forward;
 #[cfg(test)]
 mod fuzz;
+mod gathering;
 mod inner;
 mod leadership;
 pub mod lease;

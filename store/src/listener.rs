@@ -23,6 +23,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use crate::{
+    gathering::Gathering,
     tls::Credentials,
     world::{Audience, Subject},
 };
@@ -35,7 +36,7 @@ const ACCEPTED_MAX: usize = 16;
 
 /// A connection whose other end is known.
 pub(crate) struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: Gathering<TlsStream<TcpStream>>,
     subject: Subject,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     closed: Option<mpsc::Sender<Subject>>,
@@ -181,6 +182,10 @@ impl Listener {
             (Some(subject), _) => subject,
         };
         let closing = Box::pin(self.shutdown.clone().cancelled_owned());
+        let stream = match self.audience {
+            Audience::Peers => Gathering::new(stream),
+            Audience::Clients => Gathering::not_gathering(stream),
+        };
         Ok(Connection { stream, subject, closing, closed: self.closed.clone() })
     }
 }

@@ -22,6 +22,7 @@ use super::{Audience, BoxError, Network, PeerChannel, Serving, Traffic};
 use crate::{
     StartError, TlsError,
     config::{Config, Tls},
+    gathering::Gathering,
     listener::Listener,
     tls::Credentials,
 };
@@ -119,10 +120,10 @@ impl Network for Tcp {
     }
 }
 
-async fn connect(connector: &TlsConnector, address: &str) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(connector: &TlsConnector, address: &str) -> std::io::Result<Gathering<TlsStream<TcpStream>>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     // The name only fills the handshake's field: the verifier checks who answers, not where.
     let name = ServerName::try_from("member").map_err(std::io::Error::other)?;
-    connector.connect(name, stream).await
+    Ok(Gathering::new(connector.connect(name, stream).await?))
 }
