@@ -1,6 +1,6 @@
 //! What a master and a node are: written once at creation, read at every start, so that a restart needs no flag and no peer.
 
-use std::{fs, net::IpAddr, path::Path};
+use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use rcgen::KeyPair;
@@ -65,6 +65,9 @@ pub(crate) struct Master {
     pub(crate) ports: Ports,
     /// Whether this master created the cluster: its first start makes a cluster of one.
     pub(crate) first: bool,
+    /// The others when it joined, by their member id, and at which URLs members reached them.
+    #[serde(default)]
+    pub(crate) introduced: BTreeMap<u64, String>,
 }
 
 impl Master {
@@ -76,7 +79,7 @@ impl Master {
         ports: Ports,
         first: bool,
     ) -> Self {
-        Self { format: FORMAT, settings, member_id, name, address, ports, first }
+        Self { format: FORMAT, settings, member_id, name, address, ports, first, introduced: BTreeMap::new() }
     }
 
     /// The master that was made in `dir`, if one was.

@@ -4,6 +4,8 @@
 //! token carries. The master trusts nobody whose token is not in the store. A master receives the authorities' keys and
 //! everything else that makes it equal to the others; a node receives two certificates for its own keys.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -40,6 +42,9 @@ pub(crate) struct MasterResponse {
     pub(crate) authorities: AuthorityPairs,
     pub(crate) service_account_key: String,
     pub(crate) master_key: [u8; 32],
+    /// The others by their member id, and at which URLs members reach them.
+    #[serde(default)]
+    pub(crate) members: BTreeMap<u64, String>,
 }
 
 /// A machine asks to be a node.

@@ -1,6 +1,6 @@
 //! What a store needs to start.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// How a member begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,9 @@ pub struct Config {
     pub tls: Tls,
     /// How the member begins.
     pub start: Start,
+    /// Members by their id, and at which URLs members reach them, as whoever admitted this one told: whom it asks whether it
+    /// still belongs to the cluster when nobody has told it anything.
+    pub introduced: BTreeMap<u64, String>,
     /// The pace of the group.
     pub timing: Timing,
     /// How much of the log is kept.

@@ -1,10 +1,12 @@
 //! When a member's time in its group is over, and how it learns of that.
 //!
 //! A removed member gets no message: whoever removed it stops talking to it. So a member that hears of no leader, or does
-//! not find itself in its own log's membership, asks the others; a leader's word, confirmed by a quorum, counts. A member of
-//! a group that was replaced by restore or recovery meets the new group's certificates.
+//! not find itself in its own log's membership, asks the others; a leader's word, confirmed by a quorum, counts. One that
+//! nobody has told anything yet asks those that were named to it when it joined. A member of a group that was replaced by
+//! restore or recovery meets the new group's certificates.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -64,8 +66,8 @@ pub(crate) async fn run(store: Weak<Inner>) {
         let belongs = nodes.contains_key(&store.id());
         let leads = store.leadership.borrow().leader == Some(store.id());
         let left_alone = !leads && store.election.silence() > LEADERLESS_MAX;
-        // Without any membership it has not been contacted yet.
-        let in_doubt = !nodes.is_empty() && (!belongs || left_alone);
+        let is_told = !nodes.is_empty();
+        let in_doubt = left_alone || (is_told && !belongs);
         if !in_doubt || asked_at.is_some_and(|at| now.duration_since(at) < ASK_EVERY) {
             continue;
         }
@@ -78,7 +80,8 @@ pub(crate) async fn run(store: Weak<Inner>) {
 
 async fn is_removed(store: &Arc<Inner>) -> bool {
     let request = Request::Belongs { id: store.id() };
-    for id in store.nodes().into_keys().filter(|id| *id != store.id()) {
+    let others: BTreeSet<u64> = store.nodes().into_keys().chain(store.peers.introduced()).collect();
+    for id in others.into_iter().filter(|id| *id != store.id()) {
         match store.ask_manage(id, &request).await {
             Some(Answer::Done { number }) => return number == 0,
             Some(Answer::NotLeader | Answer::Refused { .. }) | None => {}

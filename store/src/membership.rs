@@ -230,6 +230,13 @@ impl Inner {
         if is_known { Ok(0) } else { Err(Failure::Busy) }
     }
 
+    /// Why a member is not known: it never was, or its removal, which may yet be lost with this leader, is not committed.
+    fn unless_under_way(&self, id: u64) -> Failure {
+        let committed = self.applied_membership();
+        let was = committed.is_some_and(|stored| stored.membership().get_node(&id).is_some());
+        if was { Failure::Busy } else { Error::MemberNotFound.into() }
+    }
+
     /// The membership that is committed and applied here.
     fn applied_membership(&self) -> Option<StoredMembership> {
         serde_json::from_slice(self.state.view().membership()).ok()
@@ -237,7 +244,7 @@ impl Inner {
 
     async fn remove(&self, id: u64) -> Result<i64, Failure> {
         let members = self.members();
-        let member = members.iter().find(|member| member.id == id).ok_or(Error::MemberNotFound)?;
+        let member = members.iter().find(|member| member.id == id).ok_or_else(|| self.unless_under_way(id))?;
         if member.learner {
             self.raft.change_membership(ChangeMembers::RemoveNodes([id].into()), false).await?;
             return Ok(0);
@@ -338,9 +345,11 @@ impl Inner {
 
     async fn promote(&self, id: u64) -> Result<i64, Failure> {
         let members = self.members();
-        let member = members.iter().find(|member| member.id == id).ok_or(Error::MemberNotFound)?;
+        let member = members.iter().find(|member| member.id == id).ok_or_else(|| self.unless_under_way(id))?;
         if !member.learner {
-            return Err(Error::MemberNotLearner.into());
+            let voters = self.applied_membership().map(|stored| stored.membership().voter_ids().collect::<Vec<_>>());
+            let is_settled = voters.is_none_or(|voters| voters.contains(&id));
+            return Err(if is_settled { Error::MemberNotLearner.into() } else { Failure::Busy });
         }
         if !self.in_sync().contains(&id) {
             return Err(Error::LearnerNotReady.into());

@@ -31,12 +31,19 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct Peers {
     network: Arc<dyn Network>,
+    /// Who was named to this member when it joined.
+    introduced: Arc<BTreeMap<u64, String>>,
     state: Arc<Mutex<State>>,
 }
 
 impl Peers {
-    pub(crate) fn new(network: Arc<dyn Network>) -> Self {
-        Self { network, state: Arc::default() }
+    pub(crate) fn new(network: Arc<dyn Network>, introduced: BTreeMap<u64, String>) -> Self {
+        Self { network, introduced: Arc::new(introduced), state: Arc::default() }
+    }
+
+    /// Who was named to this member when it joined.
+    pub(crate) fn introduced(&self) -> impl Iterator<Item = u64> + '_ {
+        self.introduced.keys().copied()
     }
 
     /// Where a member is, unless that is known already.
@@ -54,8 +61,8 @@ impl Peers {
     /// A client of the member, connected when it is first used.
     pub(crate) fn client(&self, id: u64, traffic: Traffic) -> Result<RaftClient<PeerChannel>, PeerError> {
         let mut state = self.state.lock();
-        let url =
-            state.addresses.get(&id).and_then(|info| info.peer_urls.first()).ok_or(PeerError::NoAddress(id))?.clone();
+        let known = state.addresses.get(&id).and_then(|info| info.peer_urls.first());
+        let url = known.or_else(|| self.introduced.get(&id)).ok_or(PeerError::NoAddress(id))?.clone();
         let channel = match state.connections.get(&(id, traffic)).filter(|connection| connection.url == url) {
             Some(connection) => connection.channel.clone(),
             None => {

@@ -140,7 +140,7 @@ async fn assemble(config: Config, world: World, dir: &DataDir) -> Result<(Inner,
     let (wal, state, persistence) = opened.await.map_err(did_not_start)??;
     let machine = Machine::new(state.clone(), persistence.clone());
     let applied = machine.applied();
-    let peers = Peers::new(world.network.clone());
+    let peers = Peers::new(world.network.clone(), config.introduced.clone());
     let (id, log) = (config.member_id, LogStorage::new(wal.clone()));
     let network = Network::new(peers.clone(), world.threads);
     let raft = Runtime::within(world.clone(), Raft::new(id, raft_config, network, log, machine));

@@ -1,6 +1,6 @@
 //! One API server over a single-member store, and two ways to talk to it.
 
-use std::{io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use api::surroundings::Surroundings;
 use apiserver::{ApiServer, Config, Connection, Fence, MASTERS, NodeDialer, UserInfo};
@@ -95,6 +95,7 @@ async fn start_store(dir: PathBuf) -> Store {
         client_url: format!("https://{client_listen}"),
         tls: Tls { ca_pem: authority.pem.clone(), cert_pem, key_pem },
         start: Start::Init,
+        introduced: BTreeMap::new(),
         timing: Timing::default(),
         limits: Limits::default(),
     };

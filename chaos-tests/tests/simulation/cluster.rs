@@ -69,6 +69,8 @@ pub(crate) struct Settings {
 
 struct Machine {
     disk: Platter,
+    /// Who was named to its member when that joined.
+    introduced: BTreeMap<Place, String>,
     /// It belongs to the cluster no more, and is not started again.
     gone: bool,
     /// Somebody is starting or stopping it.
@@ -106,7 +108,7 @@ pub(crate) struct Cluster {
     state: Arc<Mutex<State>>,
 }
 
-fn config(member: Place, limits: Limits, start: Start) -> Config {
+fn config(member: Place, limits: Limits, start: Start, introduced: BTreeMap<Place, String>) -> Config {
     let nowhere = (Ipv4Addr::LOCALHOST, 0).into();
     Config {
         dir: format!("/member-{member}").into(),
@@ -119,6 +121,7 @@ fn config(member: Place, limits: Limits, start: Start) -> Config {
         client_url: client_url(member),
         tls: Tls { ca_pem: String::new(), cert_pem: String::new(), key_pem: String::new() },
         start,
+        introduced,
         timing: Timing::default(),
         limits,
     }
@@ -168,21 +171,27 @@ impl Cluster {
     /// A machine that is not part of the cluster yet.
     fn reserve(&self, member: Place) {
         let disk = Platter::new(self.chance.fork());
-        let machine = Machine { disk, gone: true, busy: false, in_doubt: false, running: None };
+        let machine =
+            Machine { disk, introduced: BTreeMap::new(), gone: true, busy: false, in_doubt: false, running: None };
         self.state.lock().machines.insert(member, machine);
     }
 
     async fn start(&self, member: Place, start: Start) -> Result<(), StartError> {
-        let disk = {
+        let others = self.places().into_iter().filter(|place| *place != member).map(|place| (place, peer_url(place)));
+        let (disk, introduced) = {
             let mut state = self.state.lock();
             let machine = state.machines.entry(member).or_insert_with(|| Machine {
                 disk: Platter::new(self.chance.fork()),
+                introduced: BTreeMap::new(),
                 gone: false,
                 busy: false,
                 in_doubt: false,
                 running: None,
             });
-            machine.disk.clone()
+            if start == Start::Join {
+                machine.introduced = others.collect();
+            }
+            (machine.disk.clone(), machine.introduced.clone())
         };
         let (alive, hold) = (CancellationToken::new(), Hold::default());
         self.net.belongs_to(member, hold.clone());
@@ -195,7 +204,7 @@ impl Cluster {
             hold: Some(hold.clone()),
             planted: self.settings.planted,
         };
-        let store = Store::start_in(config(member, self.settings.limits, start), world).await?;
+        let store = Store::start_in(config(member, self.settings.limits, start, introduced), world).await?;
         let generation = self.chance.bits();
         let end = alive.child_token();
         if let Some(tenant) = &self.settings.tenant {

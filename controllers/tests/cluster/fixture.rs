@@ -1,5 +1,6 @@
 //! See the crate's documentation.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -89,6 +90,7 @@ async fn start_store(dir: PathBuf) -> Store {
         client_url: format!("https://{client_listen}"),
         tls: Tls { ca_pem, cert_pem, key_pem: key.serialize_pem() },
         start: Start::Init,
+        introduced: BTreeMap::new(),
         timing: Timing::default(),
         limits: Limits::default(),
     };

@@ -116,6 +116,8 @@ impl JoinService {
             client_urls: vec![request.client_url],
             learner: true,
         };
+        let others = members.into_iter().filter(|member| Some(member.id) != replaces);
+        let others = others.filter_map(|member| Some((member.id, member.peer_urls.into_iter().next()?))).collect();
         let added = self.store.member_join(member, replaces).await;
         added.context("the store did not take the new member")?;
         tracing::info!(name = request.name, member = format!("{:016x}", request.member_id), "master admitted");
@@ -124,6 +126,7 @@ impl JoinService {
             authorities: self.authorities.pairs(),
             service_account_key: self.service_account_key.clone(),
             master_key: self.master_key,
+            members: others,
         })
     }
 

@@ -67,6 +67,7 @@ pub(super) async fn admit(
     };
     let response: MasterResponse = join::client::post(url, MASTER_PATH, token, &request).await?;
     master.settings = response.settings;
+    master.introduced = response.members;
     let authorities = Authorities::from_pairs(response.authorities)?;
     save(dir, &master, &authorities, &response.service_account_key, &response.master_key)?;
     tracing::info!(name = master.name, member = format!("{:016x}", master.member_id), "joined");

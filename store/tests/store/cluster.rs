@@ -142,6 +142,7 @@ impl Cluster {
             client_url: format!("https://{client_listen}"),
             tls: self.authority.member(id),
             start,
+            introduced: BTreeMap::new(),
             timing: self.timing,
             limits: self.limits,
         }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use store::{Departure, Error, Limits, Start};
+use store::{Config, Departure, Error, Limits, Start, Store};
+use testing::free_address;
 
 use crate::cluster::{Cluster, get, put, until};
 
@@ -65,6 +66,29 @@ async fn a_request_that_is_repeated_is_not_done_before_it_is_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_is_repeated_is_not_denied_before_it_is_committed() {
+    const SOON: Duration = Duration::from_secs(1);
+    let mut cluster = Cluster::three().await;
+    let leader = cluster.leader().await;
+    let urls = || vec!["https://127.0.0.1:1".to_owned()];
+    cluster.store(leader).member_add(9, "nine".to_owned(), urls(), urls()).await.unwrap();
+    let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    for other in &others {
+        cluster.kill(*other).await;
+    }
+    for _ in 0..2 {
+        let removed = cluster.store(leader).member_remove(9);
+        assert!(tokio::time::timeout(SOON, removed).await.is_err(), "it was said that there is no such member");
+    }
+    for other in others {
+        cluster.restart(other).await;
+    }
+    until(async || cluster.running().all(|store| store.members().len() == 3)).await;
+    let gone = cluster.store(leader).member_remove(9).await;
+    assert!(matches!(gone, Err(Error::MemberNotFound)), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_fell_behind_the_log_gets_a_snapshot() {
     let mut cluster = Cluster::new();
     cluster.limits =
@@ -109,6 +133,27 @@ async fn members_start_again_in_any_order_and_from_new_addresses() {
     until(async || cluster.running().all(known)).await;
     cluster.until_equal().await;
     put(cluster.store(2), "after", "the move").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_removed_before_it_was_told_of_anything_stops() {
+    let mut cluster = Cluster::new();
+    cluster.init().await;
+    let leader = cluster.nodes[&1].config.clone();
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        Config { introduced: [(leader.member_id, leader.peer_url)].into(), ..cluster.config(2, Start::Join, &dir) };
+    // Nobody listens where the leader looks for it.
+    let elsewhere = format!("https://{}", free_address());
+    cluster.store(1).member_add(2, "m2".into(), vec![elsewhere], vec![]).await.unwrap();
+    let store = Store::start(config).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_secs(4), store.stopped()).await;
+    assert!(early.is_err(), "as long as it belongs to the cluster it waits");
+    assert_eq!(store.members(), []);
+    cluster.store(1).member_remove(2).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), store.stopped()).await.unwrap();
+    assert_eq!(store.departure(), Some(Departure::Removed));
+    store.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

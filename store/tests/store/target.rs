@@ -1,6 +1,6 @@
 //! A server to test against: one member of ours, or Debian's etcd to compare with.
 
-use std::{fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use proto::etcdserverpb::kv_client::KvClient;
 use store::{Config, Limits, Start, Store, Timing, Tls};
@@ -44,6 +44,7 @@ impl Target {
             client_url: format!("https://{clients}"),
             tls: authority.member(MEMBER),
             start: Start::Init,
+            introduced: BTreeMap::new(),
             timing: Timing::default(),
             limits: Limits::default(),
         };

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use store::{Member, Start, Store};
-use tokio::time::{Instant, interval, timeout};
+use store::{Member, Start};
+use tokio::time::{Instant, timeout};
 
-use super::{Cluster, bury, client_url, peer_url};
+use super::{Cluster, client_url, peer_url};
 use crate::network::Place;
 
 /// How long somebody tries to have a member added.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(200);
-/// Longer than any run goes on after somebody was asked to leave.
-const LOOKED_AFTER: Duration = Duration::from_secs(300);
 /// More members only take time, fewer leave no majority when one is down.
 const MEMBERS: std::ops::RangeInclusive<usize> = 3..=6;
 
@@ -31,42 +29,7 @@ impl Cluster {
         {
             // Done or not: what matters is what clients see.
             drop(timeout(PATIENCE, store.member_remove(member)).await);
-            let cluster = self.clone();
-            tokio::spawn(async move { cluster.turn_off_unless_told(member).await });
         }
-    }
-
-    /// A member that was removed before it was told of anything knows nobody whom it could ask: its operator turns it off.
-    async fn turn_off_unless_told(&self, member: Place) {
-        let looked_after = async {
-            let mut looks = interval(PAUSE);
-            loop {
-                looks.tick().await;
-                let leader = self.leader().and_then(|leader| self.member(leader));
-                let is_told = self.member(member).map(|store| !store.members().is_empty());
-                if self.state.lock().machines[&member].gone || is_told == Some(true) {
-                    return;
-                }
-                let is_listed = |leader: Store| leader.members().iter().any(|known| known.id == member);
-                if is_told == Some(false) && leader.is_some_and(|leader| !is_listed(leader)) {
-                    return self.turn_off(member);
-                }
-            }
-        };
-        if timeout(LOOKED_AFTER, looked_after).await.is_err() {
-            self.fail(format!("member {member} was asked to leave, and is told of nothing"));
-        }
-    }
-
-    fn turn_off(&self, member: Place) {
-        let mut state = self.state.lock();
-        state.left += 1;
-        let machine = state.machines.get_mut(&member).expect("the machine is there");
-        machine.gone = true;
-        let running = machine.running.take();
-        drop(state);
-        self.net.forget(member);
-        running.into_iter().for_each(bury);
     }
 
     /// Whether every member has a vote that can have one, so that the loss of one member leaves a majority.
