@@ -101,7 +101,24 @@ pub(crate) struct Net {
     chance: Chance,
 }
 
+/// Closes every port of a network when it is dropped: what listens there knows the network, and would never go otherwise.
+#[must_use]
+pub(crate) struct Closing(Net);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // Out of the lock, since what goes may look at the network once more.
+        let ports = std::mem::take(&mut self.0.state.lock().ports);
+        drop(ports);
+    }
+}
+
 impl Net {
+    /// Has the network's ports close at the end of a run.
+    pub(crate) fn closing(&self) -> Closing {
+        Closing(self.clone())
+    }
+
     pub(crate) fn new(chance: Chance) -> Self {
         Self { state: Arc::default(), changed: Arc::new(watch::Sender::new(())), chance }
     }

@@ -95,6 +95,7 @@ async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
     let started = Instant::now();
     let members = if chance.one_in(4) { 5 } else { 3 };
     let cluster = Cluster::create(&chance, Settings { members, limits: LIMITS, planted, tenant: None }).await;
+    let _closing = cluster.net.closing();
     let (history, truth, leaders) = (History::default(), Truth::default(), Leaders::default());
     let stop = CancellationToken::new();
     let mut observers = JoinSet::new();
