@@ -137,7 +137,7 @@ pub async fn clean_up(config: &Config) -> Result<(), RunError> {
     }
     runtime.shutdown(true).await?;
     PodNetwork::open(network_settings(config)).await?.clean_up().await?;
-    service_proxy::clean_up(config).await.map_err(RunError::Services)?;
+    let services = service_proxy::clean_up(config).await.map_err(RunError::Services);
     let failed = |path: &std::path::Path| {
         let path = path.to_owned();
         move |source| RunError::Directory { path, source }
@@ -147,7 +147,8 @@ pub async fn clean_up(config: &Config) -> Result<(), RunError> {
     for path in [pods_dir, config.log_dir.join("pods")] {
         crate::files::remove_all(&path).map_err(failed(&path))?;
     }
-    Ok(())
+    // The rest goes also where the packet filter gives no answer.
+    services
 }
 
 fn runtime_config(config: &Config) -> runtime::Config {

@@ -9,6 +9,7 @@
 //! `loadBalancerSourceRanges`; and choices by zone. The node itself needs some route to a Service's address, as every
 //! node with a default route has.
 
+mod claims;
 mod frontends;
 mod ruleset;
 
@@ -32,7 +33,7 @@ use crate::network::netfilter::conntrack::Flow;
 use crate::network::netfilter::nf_tables::Batch;
 use crate::pod::context::{Context, Services};
 use crate::reflector::Change;
-use frontends::{Frontend, Place, Protocol, Proxied};
+use frontends::{Backends, Frontend, Place, Protocol, Proxied};
 use ruleset::Ruleset;
 
 /// A table that someone removed is made again after this time.
@@ -85,6 +86,10 @@ pub(crate) async fn run(
         let pause = match kernel.sync(&known, is_due).await {
             Ok(()) => {
                 retry = RETRY;
+                // Changes come often, and must not put the check off.
+                if !is_due {
+                    continue;
+                }
                 RESYNC
             }
             Err(error) => {
@@ -217,15 +222,12 @@ impl Known {
         }
     }
 
-    /// The endpoints of all that is reached by datagrams.
-    fn datagrams(&self) -> Datagrams {
-        let mut datagrams = Datagrams::new();
-        for (frontend, backends) in self.proxied.values().flat_map(|proxied| &proxied.frontends) {
-            if frontend.protocol == Protocol::UDP {
-                datagrams.entry(*frontend).or_insert_with(|| backends.endpoints.clone());
-            }
-        }
-        datagrams
+    /// Who answers at each place.
+    fn places(&self) -> BTreeMap<Frontend, &Backends> {
+        let api = self.proxied.get(&("default".to_owned(), "kubernetes".to_owned()));
+        let masters = api.into_iter().flat_map(|api| api.frontends.values()).flat_map(|api| &api.endpoints).copied();
+        let kubelet = self.place.address.map(|address| (address, self.place.kubelet_port));
+        claims::settle(self.proxied.values(), &masters.chain(kubelet).collect())
     }
 }
 
@@ -240,6 +242,12 @@ fn service_of(slice: &EndpointSlice) -> Option<Key> {
 
 /// Frontends that are reached by datagrams, and who answers there.
 type Datagrams = BTreeMap<Frontend, BTreeSet<(Ipv4Addr, u16)>>;
+
+/// The endpoints of all that is reached by datagrams.
+fn datagrams(places: &BTreeMap<Frontend, &Backends>) -> Datagrams {
+    let by_datagram = places.iter().filter(|(frontend, _)| frontend.protocol == Protocol::UDP);
+    by_datagram.map(|(frontend, backends)| (*frontend, backends.endpoints.clone())).collect()
+}
 
 /// Those whose endpoints have changed, with the endpoints they have now.
 fn changed_datagrams(before: &Datagrams, now: &Datagrams) -> Datagrams {
@@ -272,9 +280,11 @@ impl Kernel {
 
     /// Brings the table to what is known. With `check`, looks whether it is there at all.
     async fn sync(&mut self, known: &Known, check: bool) -> io::Result<()> {
-        let wanted = Ruleset::of(known.proxied.values());
-        let datagrams = known.datagrams();
+        let places = known.places();
+        let wanted = Ruleset::of(known.proxied.values(), &places);
+        let datagrams = datagrams(&places);
         let changed = changed_datagrams(&self.datagrams, &datagrams);
+        let all = changed_datagrams(&Datagrams::new(), &datagrams);
         let mut socket = match self.socket.take() {
             Some(socket) => socket,
             None => Socket::open()?,
@@ -282,7 +292,9 @@ impl Kernel {
         // Whatever fails, what stands there is not known afterwards.
         let (table, present) = (self.table.clone(), self.present.take());
         let work = move || {
-            program(&mut socket, &table, present, &wanted, check)?;
+            let is_new = program(&mut socket, &table, present, &wanted, check)?;
+            // While there was no table, flows began that lead nowhere.
+            let changed = if is_new { all } else { changed };
             let forgotten = if changed.is_empty() { Ok(0) } else { socket.forget(|flow| is_stale(flow, &changed)) };
             Ok::<_, io::Error>((socket, wanted, forgotten))
         };
@@ -299,19 +311,22 @@ impl Kernel {
     }
 }
 
-/// One transaction, if anything is to be done.
+/// One transaction, if anything is to be done; whether that made the table anew.
 fn program(
     socket: &mut Socket,
     table: &str,
     present: Option<Ruleset>,
     wanted: &Ruleset,
     check: bool,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let is_there = !check || socket.has_table(table)?;
-    match present.filter(|_| is_there) {
-        Some(present) => wanted.after(&present, table).map_or(Ok(()), |batch| socket.commit(batch)),
-        None => socket.commit(wanted.whole(table)),
-    }
+    let present = present.filter(|_| is_there);
+    let batch = match &present {
+        Some(present) => wanted.after(present, table),
+        None => Some(wanted.whole(table)),
+    };
+    batch.map_or(Ok(()), |batch| socket.commit(batch))?;
+    Ok(present.is_none())
 }
 
 #[cfg(test)]

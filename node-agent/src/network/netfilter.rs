@@ -43,9 +43,9 @@ impl Socket {
         Ok(Self { fd, sequence: 0 })
     }
 
-    /// Sends requests as one datagram, and gives every message of the answer. The kernel has done the work, or refused
+    /// Sends requests as one datagram, and hands out every message of the answer. The kernel has done the work, or refused
     /// it, when sending returns.
-    fn exchange(&mut self, requests: Vec<Message>) -> io::Result<Vec<Received>> {
+    fn exchange(&mut self, requests: Vec<Message>, mut take: impl FnMut(Received)) -> io::Result<()> {
         let mut datagram = Vec::new();
         for request in requests {
             self.sequence = self.sequence.wrapping_add(1);
@@ -55,13 +55,12 @@ impl Socket {
         if sent != datagram.len() {
             return Err(io::Error::new(io::ErrorKind::WriteZero, "the kernel took a part of a request"));
         }
-        let mut answers = Vec::new();
         let mut part = vec![0; PART_BYTES_MAX];
         loop {
             match socket::recv(self.fd.as_raw_fd(), &mut part, MsgFlags::MSG_DONTWAIT) {
-                Ok(length) => answers.extend(message::split(&part[..length])),
+                Ok(length) => message::split(&part[..length]).into_iter().for_each(&mut take),
                 // All of it was there when sending returned, or came with the part before.
-                Err(Errno::EAGAIN) => return Ok(answers),
+                Err(Errno::EAGAIN) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -70,7 +69,8 @@ impl Socket {
 
     /// Sends requests; the first that the kernel refused is the error.
     fn request(&mut self, requests: Vec<Message>) -> io::Result<Vec<Received>> {
-        let answers = self.exchange(requests)?;
+        let mut answers = Vec::new();
+        self.exchange(requests, |answer| answers.push(answer))?;
         let refused = answers.iter().filter(|answer| answer.kind == ERROR).map(Received::error);
         match refused.into_iter().find(|errno| *errno != 0) {
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),

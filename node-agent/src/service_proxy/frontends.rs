@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 
+use super::claims::Claim;
 use crate::config::Config;
 
 /// The node as a place of endpoints.
@@ -15,6 +16,8 @@ pub(crate) struct Place {
     pub(crate) node: String,
     /// Node ports are open at this address; `None`: it has none of IPv4.
     pub(crate) address: Option<Ipv4Addr>,
+    /// Where the agent listens itself.
+    pub(crate) kubelet_port: u16,
 }
 
 impl Place {
@@ -23,7 +26,7 @@ impl Place {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         };
-        Self { node: config.node_name.clone(), address }
+        Self { node: config.node_name.clone(), address, kubelet_port: config.listen.port() }
     }
 }
 
@@ -63,6 +66,8 @@ pub(crate) struct Backends {
     pub(crate) masquerade: bool,
     /// A client keeps its endpoint for so many seconds.
     pub(crate) sticky_seconds: Option<u32>,
+    /// By what right they are reached there.
+    pub(crate) claim: Claim,
 }
 
 /// All that a Service means on this node.
@@ -110,19 +115,20 @@ pub(crate) fn of<'a>(service: &Service, slices: impl Iterator<Item = &'a Endpoin
             continue;
         };
         let candidates = candidates(&slices, port, protocol, place);
-        let mut at = |address: Ipv4Addr, port: u16, local: bool, masquerade: bool| {
-            let endpoints = usable(&candidates, local);
-            let backends = Backends { endpoints, masquerade, sticky_seconds };
-            proxied.frontends.insert(Frontend { address, protocol, port }, backends);
+        let mut at = |address: Ipv4Addr, port: u16, claim: Claim| {
+            let local = if claim == Claim::Address { internal_is_local } else { external_is_local };
+            let masquerade = claim != Claim::Address && !local;
+            let backends = Backends { endpoints: usable(&candidates, local), masquerade, sticky_seconds, claim };
+            proxied.frontends.entry(Frontend { address, protocol, port }).or_insert(backends);
         };
         for address in cluster_addresses(spec) {
-            at(address, number, internal_is_local, false);
-        }
-        for address in external_addresses(service, spec) {
-            at(address, number, external_is_local, !external_is_local);
+            at(address, number, Claim::Address);
         }
         if let Some((address, node_port)) = place.address.zip(port.node_port.and_then(port_number)) {
-            at(address, node_port, external_is_local, !external_is_local);
+            at(address, node_port, Claim::NodePort);
+        }
+        for address in external_addresses(service, spec) {
+            at(address, number, Claim::External);
         }
     }
     proxied
@@ -144,7 +150,13 @@ fn external_addresses(service: &Service, spec: &ServiceSpec) -> BTreeSet<Ipv4Add
         .filter(|ingress| ingress.ip_mode.as_deref() != Some("Proxy"))
         .filter_map(|ingress| ingress.ip.as_deref());
     let by_hand = spec.external_ips.iter().flatten().map(String::as_str);
-    by_hand.chain(ingress).filter_map(|address| address.parse().ok()).collect()
+    by_hand.chain(ingress).filter_map(|address| address.parse().ok()).filter(may_lead_to_a_node).collect()
+}
+
+/// Connections to the others stay on a machine or a link, or are no connections.
+fn may_lead_to_a_node(address: &Ipv4Addr) -> bool {
+    let stays = address.is_loopback() || address.is_link_local() || address.is_unspecified();
+    !(stays || address.is_multicast() || address.is_broadcast())
 }
 
 fn sticky_seconds(spec: &ServiceSpec) -> Option<u32> {
@@ -218,7 +230,7 @@ mod tests {
         let service: Service = serde_json::from_value(service).unwrap();
         let slices: Vec<EndpointSlice> =
             slices.iter().map(|slice| serde_json::from_value(slice.clone()).unwrap()).collect();
-        let place = Place { node: "n1".to_owned(), address: "192.168.77.1".parse().ok() };
+        let place = Place { node: "n1".to_owned(), address: "192.168.77.1".parse().ok(), kubelet_port: 10250 };
         of(&service, slices.iter(), &place)
     }
 
@@ -268,7 +280,7 @@ mod tests {
         let two = json!([{ "name": "a", "port": 80 }, { "name": "b", "port": 53, "protocol": "UDP" }]);
         let two_at = json!([{ "name": "a", "port": 8080 }, { "name": "b", "port": 5353, "protocol": "UDP" }]);
         let sticky = json!({ "sessionAffinity": "ClientIP" });
-        let external = json!({ "externalIPs": ["203.0.113.7"] });
+        let external = json!({ "externalIPs": ["203.0.113.7", "127.0.0.1", "169.254.1.1", "224.0.0.1", "0.0.0.0"] });
         let both_local = json!({ "externalTrafficPolicy": "Local", "internalTrafficPolicy": "Local" });
         for (service, slices, expected) in [
             (service(one.clone(), json!({})), vec![], vec!["10.96.0.7:80/6 -> "]),

@@ -73,8 +73,11 @@ pub(crate) struct Ruleset {
 }
 
 impl Ruleset {
-    /// What these Services need. Where two claim the same place, the first has it.
-    pub(crate) fn of<'a>(services: impl Iterator<Item = &'a Proxied>) -> Self {
+    /// What these Services need, and who answers at each place.
+    pub(crate) fn of<'a>(
+        services: impl Iterator<Item = &'a Proxied>,
+        places: &BTreeMap<Frontend, &'a Backends>,
+    ) -> Self {
         let mut ruleset = Self::default();
         for service in services {
             for address in &service.addresses {
@@ -86,19 +89,15 @@ impl Ruleset {
             for address in &service.outside {
                 ruleset.put(OUTSIDE, address.octets().to_vec(), Value::None);
             }
-            for (frontend, backends) in &service.frontends {
-                ruleset.add(frontend, backends);
-            }
+        }
+        for (frontend, backends) in places {
+            ruleset.add(frontend, backends);
         }
         ruleset
     }
 
     fn add(&mut self, frontend: &Frontend, backends: &Backends) {
         let key = key(frontend);
-        let taken = self.elements.get(SERVICES).is_some_and(|services| services.contains_key(&key));
-        if taken {
-            return;
-        }
         let count = u32::try_from(backends.endpoints.len()).unwrap_or(u32::MAX);
         let class = match backends.sticky_seconds {
             _ if count == 0 => None,
@@ -260,7 +259,10 @@ fn rules(class: Class) -> Vec<Vec<Step>> {
                 Step::Keep(AFFINITY, r0, r5, milliseconds),
                 Step::Translate(r5, r6),
             ];
-            vec![[client.as_slice(), &again].concat(), [client.as_slice(), &anew].concat()]
+            // Nobody can be remembered any more where nothing has ended the packet before.
+            let mut rules = vec![[client.as_slice(), &again].concat(), [client.as_slice(), &anew].concat()];
+            rules.extend(self::rules(Class::Spread(count)));
+            rules
         }
     }
 }

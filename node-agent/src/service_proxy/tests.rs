@@ -143,7 +143,7 @@ struct Proxy {
 
 impl Proxy {
     async fn start() -> Self {
-        let place = Place { node: "n1".to_owned(), address: NODE.parse().ok() };
+        let place = Place { node: "n1".to_owned(), address: NODE.parse().ok(), kubelet_port: 10250 };
         let (services, kernel) = (Services::default(), Kernel::new("kontiki-services-test".to_owned()));
         let mut proxy = Self { known: Known::new(place), services, kernel };
         proxy.known.take_service(Change::Reset(Vec::new()), &proxy.services);

@@ -31,26 +31,37 @@ pub(crate) struct Flow {
 impl Socket {
     /// Makes the kernel forget the flows that are stale, and tells how many they were.
     pub(crate) fn forget(&mut self, is_stale: impl Fn(&Flow) -> bool) -> io::Result<usize> {
-        let all = self.request(vec![Message::new(CONNTRACK << SUBSYSTEM | GET, flags::DUMP, IPV4, 0)])?;
         let stale = |answer: &Received| {
             let original = value(answer, ORIGINAL)?;
             let flow = flow(original, value(answer, REPLY)?)?;
             is_stale(&flow).then(|| original.to_vec())
         };
-        let of_flows = all.iter().filter(|answer| answer.kind == CONNTRACK << SUBSYSTEM | NEW);
-        let tuples: Vec<Vec<u8>> = of_flows.filter_map(stale).collect();
+        // There may be very many flows, and few are stale: the others are not kept.
+        let (mut tuples, mut refused) = (Vec::new(), 0);
+        let dump = Message::new(CONNTRACK << SUBSYSTEM | GET, flags::DUMP, IPV4, 0);
+        self.exchange(vec![dump], |answer| match answer.kind {
+            ERROR => refused = answer.error(),
+            kind if kind == CONNTRACK << SUBSYSTEM | NEW => tuples.extend(stale(&answer)),
+            _ => {}
+        })?;
+        if refused != 0 {
+            return Err(io::Error::from_raw_os_error(refused));
+        }
         for some in tuples.chunks(DELETIONS_MAX) {
             let deletions = some.iter().map(|tuple| {
                 let mut message = Message::new(CONNTRACK << SUBSYSTEM | DELETE, flags::ACK, IPV4, 0);
                 message.nested(ORIGINAL, |message| message.append(tuple));
                 message
             });
-            let answers = self.exchange(deletions.collect())?;
             // One that has ended by itself is forgotten, too.
             let gone = nix::errno::Errno::ENOENT as i32;
-            let errors = answers.iter().filter(|answer| answer.kind == ERROR).map(Received::error);
-            if let Some(error) = errors.into_iter().find(|error| *error != 0 && *error != gone) {
-                return Err(io::Error::from_raw_os_error(error));
+            self.exchange(deletions.collect(), |answer| {
+                if answer.kind == ERROR && ![0, gone].contains(&answer.error()) {
+                    refused = answer.error();
+                }
+            })?;
+            if refused != 0 {
+                return Err(io::Error::from_raw_os_error(refused));
             }
         }
         Ok(tuples.len())
