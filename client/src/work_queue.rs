@@ -74,9 +74,10 @@ impl<T: Ord + Clone> WorkQueue<T> {
         self.inner.changed.notify_one();
     }
 
-    /// Asks for a look at `key` after `delay`; an earlier appointment stands.
+    /// Asks for a look at `key` after `delay`; an earlier appointment stands. Beyond what the clock can tell is never.
     pub fn add_after(&self, key: T, delay: Duration) {
-        self.inner.state.lock().schedule(key, Instant::now() + delay);
+        let Some(at) = Instant::now().checked_add(delay) else { return };
+        self.inner.state.lock().schedule(key, at);
         self.inner.changed.notify_one();
     }
 
@@ -207,6 +208,13 @@ mod tests {
         queue.done(&"a");
         assert_eq!(queue.get().await, "a");
         queue.done(&"a");
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_is_further_away_than_the_clock_can_tell_is_no_appointment() {
+        let queue = queue();
+        queue.add_after("never", Duration::MAX);
         assert!(queue.is_empty());
     }
 

@@ -265,8 +265,13 @@ mod tests {
             nothing to do
         "#]],
         );
-        check(&CONTROLLER, "services a/web", &(service("") + &pods + &endpoints(OURS, "")), expect![[r#"
+        check(
+            &CONTROLLER,
+            "services a/web",
+            &(service("") + &pods + &endpoints(OURS, "")),
+            expect![[r#"
             patch endpoints a/web {"metadata":{"resourceVersion":"10"},"subsets":[{"addresses":[{"ip":"10.0.0.2","nodeName":"n1","targetRef":{"kind":"Pod","name":"ready","namespace":"a","uid":"ready"}}],"notReadyAddresses":[{"ip":"10.0.0.3","nodeName":"n1","targetRef":{"kind":"Pod","name":"unready","namespace":"a","uid":"unready"}}],"ports":[{"port":8080,"protocol":"TCP"}]}]}
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -18,6 +18,8 @@ use crate::runtime::{Context, Controller, Item, Occurrence, Watch};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
+/// An owner of a kind that is not known yet may be gone by the time it is: nobody would be told of that.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// See the module's documentation.
 pub static CONTROLLER: Controller = Controller {
@@ -51,7 +53,7 @@ pub enum Owner {
     Waiting,
     /// The caches do not show it. Where it would be.
     Gone(Resource, Key),
-    /// Its kind is not served: nothing can be said.
+    /// Its kind is not served, or not known yet: nothing can be said.
     Unknown,
 }
 
@@ -162,13 +164,17 @@ fn gather(context: &Context<'_>, item: &Item) -> Option<Plan> {
         .collect();
     let asked = !finalizers.is_empty() || owners.iter().any(|(_, owner)| *owner == Owner::Waiting);
     let dependents = if asked { dependents(caches, &header.uid) } else { Vec::new() };
-    Some(reconcile(&View {
+    let mut plan = reconcile(&View {
         resource: &item.resource,
         object: &object,
         finalizers: &finalizers,
         owners: &owners,
         dependents: &dependents,
-    }))
+    });
+    if !header.deleting && owners.iter().any(|(_, owner)| *owner == Owner::Unknown) {
+        plan.wake(LOOK_AGAIN);
+    }
+    Some(plan)
 }
 
 fn owner(caches: &Caches, namespace: &str, reference: &OwnerReference) -> Owner {
@@ -295,6 +301,18 @@ metadata: {name: p, namespace: a, uid: p1, resourceVersion: '5', ownerReferences
             expect![[r#"
             confirm replicasets.apps a/r r1 is gone
             delete pods a/p
+        "#]],
+        );
+    }
+
+    #[test]
+    fn an_owner_of_a_kind_that_is_not_known_is_looked_for_again() {
+        check(
+            &CONTROLLER,
+            "pods a/p",
+            &OWNED.replace("apps/v1, kind: ReplicaSet", "example.com/v1, kind: Widget"),
+            expect![[r#"
+            wake after 5s
         "#]],
         );
     }

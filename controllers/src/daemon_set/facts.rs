@@ -47,9 +47,14 @@ impl<'a> Facts<'a> {
         self.pods.get(node).map_or(&[], Vec::as_slice)
     }
 
+    /// The nodes that should run a pod.
+    pub(super) fn running_nodes(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.nodes.iter().filter(|(_, fit)| *fit == Fit::Runs).map(|(node, _)| &*node.name)
+    }
+
     /// How many nodes should run a pod.
     pub(super) fn desired(&self) -> usize {
-        self.nodes.iter().filter(|(_, fit)| *fit == Fit::Runs).count()
+        self.running_nodes().count()
     }
 
     /// When a pod is available: `Some(None)` is now, `None` is not foreseeable.

@@ -1,5 +1,6 @@
 //! A pod on every node that should have one, and none elsewhere.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,10 +27,10 @@ pub(super) fn moves<'a>(plan: &mut Plan, facts: &Facts<'a>) -> Moves<'a> {
         }
     }
     // Nobody would ever bind these, and so nobody would collect them.
-    let is_known = |name: &str| facts.nodes.iter().any(|(node, _)| node.name == name);
+    let known: BTreeSet<&str> = facts.nodes.iter().map(|(node, _)| &*node.name).collect();
     for (node, pods) in &facts.pods {
         let waiting = pods.iter().filter(|pod| pod.view.digest.node.is_empty() && !pod.is_leaving());
-        if !is_known(node) {
+        if !known.contains(node) {
             moves.delete.extend(waiting);
         }
     }
@@ -65,7 +66,9 @@ fn tidy<'a>(plan: &mut Plan, facts: &Facts<'a>, (node, fit): (&str, Fit), moves:
             Phase::Pending | Phase::Running | Phase::Unknown => running.push(pod),
         }
     }
-    if let Some(failures) = failures.filter(|_| fit == Fit::Runs && running.is_empty() && !waits) {
+    // Of a surge it is the new one that failed, beside one that runs.
+    let is_missing = running.is_empty() || facts.may_surge() && running.iter().all(|pod| !pod.is_of(&facts.hash));
+    if let Some(failures) = failures.filter(|_| fit == Fit::Runs && is_missing && !waits) {
         moves.create.push(Create { node: node.to_owned(), failures });
     }
     surplus(facts, &running, moves);

@@ -1,6 +1,7 @@
 //! Which endpoints stand in which slice: those that are there stay where they are, and new ones fill what has room.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 
@@ -37,12 +38,13 @@ pub(super) fn pack<'a>(existing: &[&'a EndpointSlice], groups: Vec<Group>) -> Pa
     let mut unused = existing.to_vec();
     let mut slots: Vec<Slot<'a>> = Vec::new();
     let mut homeless: Vec<Slot<'a>> = Vec::new();
-    for Group { ports: at, endpoints: mut new } in groups {
+    for Group { ports: at, endpoints } in groups {
+        let mut new = New::of(endpoints);
         let mut own: Vec<Slot<'a>> =
             existing.iter().filter(|slice| ports(slice) == at).map(|slice| keep(slice, &mut new)).collect();
         // A slice that is written anyhow is filled first, then the fullest: so few are written, and few are there.
         own.sort_by_key(|slot| (!slot.lost, Reverse(slot.endpoints.len())));
-        let mut new = new.into_iter();
+        let mut new = new.endpoints.into_iter().flatten();
         for slot in own.iter_mut().filter(|slot| !slot.endpoints.is_empty()) {
             slot.endpoints.extend(new.by_ref().take(ENDPOINTS_MAX - slot.endpoints.len()));
         }
@@ -69,22 +71,38 @@ pub(super) fn pack<'a>(existing: &[&'a EndpointSlice], groups: Vec<Group>) -> Pa
     Packed { slots, unused: free.collect() }
 }
 
-/// What the slice has of a group's endpoints, as they are now; the others stay in `new`.
-fn keep<'a>(slice: &'a EndpointSlice, new: &mut Vec<Endpoint>) -> Slot<'a> {
-    let before = slice.endpoints.as_deref().unwrap_or_default();
-    let mut endpoints = Vec::new();
-    for endpoint in before.iter().take(ENDPOINTS_MAX) {
-        if let Some(at) = new.iter().position(|new| identity(new) == identity(endpoint)) {
-            endpoints.push(new.remove(at));
-        }
+/// The endpoints of a group that have no slice yet, in their order.
+struct New {
+    endpoints: Vec<Option<Endpoint>>,
+    places: BTreeMap<Identity, usize>,
+}
+
+impl New {
+    fn of(endpoints: Vec<Endpoint>) -> Self {
+        let places = endpoints.iter().enumerate().map(|(at, endpoint)| (identity(endpoint), at)).collect();
+        Self { endpoints: endpoints.into_iter().map(Some).collect(), places }
     }
+
+    /// As it is now, the first time it is asked for.
+    fn take(&mut self, known: &Endpoint) -> Option<Endpoint> {
+        self.endpoints[*self.places.get(&identity(known))?].take()
+    }
+}
+
+/// What the slice has of a group's endpoints, as they are now; the others stay in `new`.
+fn keep<'a>(slice: &'a EndpointSlice, new: &mut New) -> Slot<'a> {
+    let before = slice.endpoints.as_deref().unwrap_or_default();
+    let endpoints: Vec<Endpoint> =
+        before.iter().take(ENDPOINTS_MAX).filter_map(|endpoint| new.take(endpoint)).collect();
     let lost = endpoints.len() < before.len();
     Slot { existing: Some(slice), ports: ports(slice), endpoints, lost }
 }
 
-/// The pod behind an endpoint. `None` is nobody's endpoint.
-fn identity(endpoint: &Endpoint) -> (Option<&str>, &[String]) {
-    (endpoint.target_ref.as_ref().and_then(|target| target.uid.as_deref()), &endpoint.addresses)
+/// The pod behind an endpoint, if there is one, and its addresses.
+type Identity = (Option<String>, Vec<String>);
+
+fn identity(endpoint: &Endpoint) -> Identity {
+    (endpoint.target_ref.as_ref().and_then(|target| target.uid.clone()), endpoint.addresses.clone())
 }
 
 /// The ports of a slice, with what the API server fills in.

@@ -40,9 +40,14 @@ fn endpoint(name: &str, ip: &str, conditions: &str) -> String {
 
 #[test]
 fn a_service_gets_a_slice_though_it_has_no_pods() {
-    check(&CONTROLLER, "services a/web", &service(""), expect![[r#"
+    check(
+        &CONTROLLER,
+        "services a/web",
+        &service(""),
+        expect![[r#"
         create endpointslices.discovery.k8s.io a/web-4w4q7 labels={"endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io","kubernetes.io/service-name":"web"}
-    "#]]);
+    "#]],
+    );
     check(
         &CONTROLLER,
         "services a/web",
@@ -78,13 +83,23 @@ fn pods_are_told_of_with_their_state() {
         + &pod("other", "10.0.0.6", "True", "").replace("app: web", "app: db");
     let node = "\n---\n{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}}";
     let empty = slice("web-x", PORTS);
-    check(&CONTROLLER, "services a/web", &(service("") + &pods + &empty + node), expect![[r#"
+    check(
+        &CONTROLLER,
+        "services a/web",
+        &(service("") + &pods + &empty + node),
+        expect![[r#"
         patch endpointslices.discovery.k8s.io a/web-x {"endpoints":[{"addresses":["10.0.0.4"],"conditions":{"ready":false,"serving":true,"terminating":true},"nodeName":"n1","targetRef":{"kind":"Pod","name":"leaving","namespace":"a","uid":"leaving"},"zone":"z1"},{"addresses":["10.0.0.2"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n1","targetRef":{"kind":"Pod","name":"ready","namespace":"a","uid":"ready"},"zone":"z1"},{"addresses":["10.0.0.3"],"conditions":{"ready":false,"serving":false,"terminating":false},"nodeName":"n1","targetRef":{"kind":"Pod","name":"unready","namespace":"a","uid":"unready"},"zone":"z1"}],"metadata":{"resourceVersion":"10"}}
-    "#]]);
+    "#]],
+    );
     let all = service("publishNotReadyAddresses: true") + &pod("unready", "10.0.0.3", "False", "") + &empty;
-    check(&CONTROLLER, "services a/web", &all, expect![[r#"
+    check(
+        &CONTROLLER,
+        "services a/web",
+        &all,
+        expect![[r#"
         patch endpointslices.discovery.k8s.io a/web-x {"endpoints":[{"addresses":["10.0.0.3"],"conditions":{"ready":true,"serving":false,"terminating":false},"nodeName":"n1","targetRef":{"kind":"Pod","name":"unready","namespace":"a","uid":"unready"}}],"metadata":{"resourceVersion":"10"}}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -94,16 +109,26 @@ fn a_named_port_is_each_pods_own() {
     let without = pod("without", "10.0.0.4", "True", "").replace("name: web, containerPort: 8000", "containerPort: 1");
     let given = named + &pod("p", "10.0.0.2", "True", "") + &other + &without;
     let slices = slice("web-x", "") + &slice("web-y", "") + &slice("web-z", "");
-    check(&CONTROLLER, "services a/web", &(given + &slices), expect![[r#"
+    check(
+        &CONTROLLER,
+        "services a/web",
+        &(given + &slices),
+        expect![[r#"
         patch endpointslices.discovery.k8s.io a/web-x {"endpoints":[{"addresses":["10.0.0.3"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n1","targetRef":{"kind":"Pod","name":"other","namespace":"a","uid":"other"}}],"metadata":{"resourceVersion":"10"},"ports":[{"appProtocol":"h2c","name":"http","port":9000,"protocol":"TCP"}]}
         patch endpointslices.discovery.k8s.io a/web-y {"endpoints":[{"addresses":["10.0.0.2"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n1","targetRef":{"kind":"Pod","name":"p","namespace":"a","uid":"p"}}],"metadata":{"resourceVersion":"10"},"ports":[{"appProtocol":"h2c","name":"http","port":8000,"protocol":"TCP"}]}
         patch endpointslices.discovery.k8s.io a/web-z {"endpoints":[{"addresses":["10.0.0.4"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n1","targetRef":{"kind":"Pod","name":"without","namespace":"a","uid":"without"}}],"metadata":{"resourceVersion":"10"}}
-    "#]]);
+    "#]],
+    );
     let udp = service("").replace("targetPort: 8080", "targetPort: web, protocol: UDP");
     let given = udp + &pod("p", "10.0.0.2", "True", "") + &slice("web-x", "");
-    check(&CONTROLLER, "services a/web", &given, expect![[r#"
+    check(
+        &CONTROLLER,
+        "services a/web",
+        &given,
+        expect![[r#"
         patch endpointslices.discovery.k8s.io a/web-x {"endpoints":[{"addresses":["10.0.0.2"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n1","targetRef":{"kind":"Pod","name":"p","namespace":"a","uid":"p"}}],"metadata":{"resourceVersion":"10"},"ports":[{"name":"","port":53,"protocol":"UDP"}]}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -111,9 +136,14 @@ fn a_headless_service_needs_no_ports_and_gives_pods_their_names() {
     let headless =
         service("").replace("ports: [{port: 80, targetPort: 8080}], clusterIP: 10.96.0.7", "clusterIP: None");
     let pod = pod("p", "10.0.0.2", "True", "").replace("nodeName: n1", "nodeName: n1, hostname: zero, subdomain: web");
-    check(&CONTROLLER, "services a/web", &(headless + &pod + &slice("web-x", "")), expect![[r#"
+    check(
+        &CONTROLLER,
+        "services a/web",
+        &(headless + &pod + &slice("web-x", "")),
+        expect![[r#"
         patch endpointslices.discovery.k8s.io a/web-x {"endpoints":[{"addresses":["10.0.0.2"],"conditions":{"ready":true,"serving":true,"terminating":false},"hostname":"zero","nodeName":"n1","targetRef":{"kind":"Pod","name":"p","namespace":"a","uid":"p"}}],"metadata":{"labels":{"service.kubernetes.io/headless":""},"resourceVersion":"10"}}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -135,8 +165,13 @@ fn services_that_others_look_after_are_left_alone() {
 #[test]
 fn slices_of_a_family_that_is_not_wanted_go() {
     let six = service("ipFamilies: [IPv6]");
-    check(&CONTROLLER, "services a/web", &(six + &slice("web-x", PORTS)), expect![[r#"
+    check(
+        &CONTROLLER,
+        "services a/web",
+        &(six + &slice("web-x", PORTS)),
+        expect![[r#"
         create endpointslices.discovery.k8s.io a/web-4w4q7 labels={"endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io","kubernetes.io/service-name":"web"}
         delete endpointslices.discovery.k8s.io a/web-x
-    "#]]);
+    "#]],
+    );
 }

@@ -61,7 +61,8 @@ impl<'a> Facts<'a> {
         let uncounted_succeeded: BTreeSet<&str> = uids(uncounted.and_then(|pods| pods.succeeded.as_ref()));
         let uncounted_failed: BTreeSet<&str> = uids(uncounted.and_then(|pods| pods.failed.as_ref()));
         let completions = spec.completions.filter(|_| spec.completion_mode.as_deref() == Some("Indexed"));
-        let indexed = completions.map(|completions| Indexed::new(job, spec, status, &pods, completions));
+        let indexed =
+            completions.map(|completions| Indexed::new((job, spec, status), &pods, completions, &uncounted_failed));
         let fresh = |known: &BTreeSet<&str>, ended: &dyn Fn(&JobPod<'_>) -> bool| {
             let fresh = pods.iter().filter(|pod| {
                 let valid = completions.is_none_or(|completions| pod.index().is_some_and(|index| index < completions));
@@ -69,9 +70,11 @@ impl<'a> Facts<'a> {
             });
             size(fresh.count() + known.len())
         };
+        // What was counted once stays that: a pod that was given up may still say that it did well.
+        let succeeds = |pod: &JobPod<'_>| pod.has_succeeded() && !uncounted_failed.contains(pod.uid());
         let succeeded = match &indexed {
             Some(indexed) => indexed.succeeded.count(),
-            None => status.succeeded.unwrap_or(0) + fresh(&uncounted_succeeded, &|pod| pod.has_succeeded()),
+            None => status.succeeded.unwrap_or(0) + fresh(&uncounted_succeeded, &|pod| succeeds(pod)),
         };
         let failed = fresh(&uncounted_failed, &|pod| pod.has_failed(job) && counts(job, pod));
         let failed = status.failed.unwrap_or(0) + failed;
@@ -112,7 +115,7 @@ impl<'a> Facts<'a> {
     pub(super) fn deadline(&self) -> Option<Duration> {
         let seconds = self.spec.active_deadline_seconds.filter(|_| !self.is_suspended())?;
         let passed = self.now.duration_since(self.started()?);
-        Some(Duration::try_from(SignedDuration::from_secs(seconds) - passed).unwrap_or_default())
+        Some(Duration::try_from(SignedDuration::from_secs(seconds).saturating_sub(passed)).unwrap_or_default())
     }
 
     /// Whether each index has a limit of its own.
@@ -122,7 +125,13 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> Indexed<'a> {
-    fn new(job: &Job, spec: &JobSpec, status: &JobStatus, pods: &[&'a JobPod<'a>], completions: i32) -> Self {
+    /// `given_up` are pods that were counted as failed, whatever they say now.
+    fn new(
+        (job, spec, status): (&Job, &JobSpec, &JobStatus),
+        pods: &[&'a JobPod<'a>],
+        completions: i32,
+        given_up: &BTreeSet<&str>,
+    ) -> Self {
         let parse = |text: &Option<String>| Indexes::parse(text.as_deref().unwrap_or_default(), completions);
         let tracked: Vec<(i32, &'a JobPod<'a>)> = pods
             .iter()
@@ -133,7 +142,7 @@ impl<'a> Indexed<'a> {
         let of = |ended: &dyn Fn(&JobPod<'_>) -> bool| -> Vec<i32> {
             tracked.iter().filter(|(_, pod)| ended(pod)).map(|(index, _)| *index).collect()
         };
-        let succeeded = before.with(of(&|pod| pod.has_succeeded()));
+        let succeeded = before.with(of(&|pod| pod.has_succeeded() && !given_up.contains(pod.uid())));
         let mut indexed = Self { completions, before, succeeded, failed: None, replaced: BTreeMap::new() };
         let Some(limit) = spec.backoff_limit_per_index else { return indexed };
         let failed = parse(&status.failed_indexes).with(of(&|pod| is_given_up(job, pod, limit)));

@@ -37,7 +37,7 @@ pub(super) struct Moves<'a> {
 pub(super) fn moves<'a>(facts: &Facts<'a>) -> Moves<'a> {
     let active = size(facts.active.len());
     let wanted = if facts.is_suspended() { 0 } else { wanted(facts, active) };
-    let mut delete = surplus(facts, usize::try_from(active - wanted).unwrap_or(0));
+    let mut delete = surplus(facts, usize::try_from(active - wanted).unwrap_or(0).min(BURST));
     if !delete.is_empty() {
         delete.truncate(BURST);
         return Moves { delete, ..Moves::default() };

@@ -13,6 +13,7 @@ use crate::caches::resources::PODS;
 use crate::meta;
 use crate::plan::merge_diff::json as to_json;
 use crate::plan::{Act, Action, normal, warning};
+use crate::pod_digest::Phase;
 use crate::replica_set::PodView;
 
 /// The label that tells a pod's identity.
@@ -119,8 +120,12 @@ pub(super) fn delete(set: &Set<'_>, pod: &PodView<'_>) -> Act {
 pub(super) fn recreating(set: &Set<'_>, pod: &PodView<'_>) -> Note {
     let header = pod.object.header();
     let set_name = name(set.view.stateful_set);
-    let message = format!("StatefulSet {}/{set_name} is recreating failed Pod {}", header.namespace, header.name);
-    warning(&about(set.view.stateful_set), "RecreatingFailedPod", message)
+    let about = about(set.view.stateful_set);
+    let message = |how| format!("StatefulSet {}/{set_name} is recreating {how} Pod {}", header.namespace, header.name);
+    match pod.digest.phase {
+        Phase::Failed => warning(&about, "RecreatingFailedPod", message("failed")),
+        _ => normal(&about, "RecreatingTerminatedPod", message("terminated")),
+    }
 }
 
 #[cfg(test)]

@@ -7,21 +7,23 @@ use super::{Set, identity};
 use crate::plan::{Pace, Plan};
 use crate::replica_set::PodView;
 
-/// Takes as many as may be unavailable. Old pods that do not work are no loss, so they do not count: only a parallel set gets here
-/// while it has some.
+/// Takes the old pods that do not work, since nothing is lost by it (only a parallel set gets here while it has some), and of the
+/// others as many as may be unavailable.
 pub(super) fn advance(plan: &mut Plan, set: &Set<'_>) {
     if set.strategy().and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete") {
         return;
     }
     let is_old = |pod: &PodView<'_>| !set.is_updated(pod) && pod.digest.deletion.is_none() && !pod.digest.is_finished();
-    let counts_as_there = |pod: &&PodView<'_>| is_old(pod) || (set.is_available(pod) && pod.digest.deletion.is_none());
-    let there = set.pods.range(set.range.clone()).filter(|(_, pod)| counts_as_there(pod)).count();
+    let works = |pod: &PodView<'_>| set.is_available(pod) && pod.digest.deletion.is_none();
+    let there = set.pods.range(set.range.clone()).filter(|(_, pod)| works(pod)).count();
     let wanted = set.range.end - set.range.start;
     let missing = wanted - i64::try_from(there).unwrap_or(wanted);
     let left = usize::try_from(max_unavailable(set, wanted) - missing).unwrap_or(0);
     let reach = set.partition().clamp(set.range.start, set.range.end)..set.range.end;
-    let old = set.pods.range(reach).rev().filter(|(_, pod)| is_old(pod)).take(left);
-    plan.step(Pace::Together, old.map(|(_, pod)| identity::delete(set, pod)).collect());
+    let old = set.pods.range(reach).rev().map(|(_, pod)| pod).filter(|pod| is_old(pod));
+    let (working, broken): (Vec<_>, Vec<_>) = old.partition(|pod| works(pod));
+    let leave = broken.into_iter().chain(working.into_iter().take(left));
+    plan.step(Pace::Together, leave.map(|pod| identity::delete(set, pod)).collect());
 }
 
 /// A percentage is rounded down; one pod may always be missing, or nothing would move.

@@ -201,20 +201,29 @@ fn a_parallel_set_takes_away_all_at_once() {
 #[test]
 fn a_pod_that_ended_is_deleted_and_made_anew() {
     let set = Sts::new(1).build() + &revision(1, "v1");
-    for phase in ["Failed", "Succeeded"] {
-        let ended = pod(0, "v1", &format!("status: {{phase: {phase}}}"));
-        check(
-            &CONTROLLER,
-            SET,
-            &(set.clone() + &ended),
-            expect![[r#"
-            delete pods a/web-0
-              say Normal SuccessfulDelete on web: delete Pod web-0 in StatefulSet web successful
-            patch statefulsets.apps/status a/web {"status":{"availableReplicas":0,"collisionCount":0,"currentReplicas":1,"currentRevision":"web-v1","observedGeneration":1,"replicas":1,"updateRevision":"web-v1","updatedReplicas":1}}
-            say Warning RecreatingFailedPod on web: StatefulSet a/web is recreating failed Pod web-0
-        "#]],
-        );
-    }
+    let ended = |phase: &str| set.clone() + &pod(0, "v1", &format!("status: {{phase: {phase}}}"));
+    check(
+        &CONTROLLER,
+        SET,
+        &ended("Failed"),
+        expect![[r#"
+        delete pods a/web-0
+          say Normal SuccessfulDelete on web: delete Pod web-0 in StatefulSet web successful
+        patch statefulsets.apps/status a/web {"status":{"availableReplicas":0,"collisionCount":0,"currentReplicas":1,"currentRevision":"web-v1","observedGeneration":1,"replicas":1,"updateRevision":"web-v1","updatedReplicas":1}}
+        say Warning RecreatingFailedPod on web: StatefulSet a/web is recreating failed Pod web-0
+    "#]],
+    );
+    check(
+        &CONTROLLER,
+        SET,
+        &ended("Succeeded"),
+        expect![[r#"
+        delete pods a/web-0
+          say Normal SuccessfulDelete on web: delete Pod web-0 in StatefulSet web successful
+        patch statefulsets.apps/status a/web {"status":{"availableReplicas":0,"collisionCount":0,"currentReplicas":1,"currentRevision":"web-v1","observedGeneration":1,"replicas":1,"updateRevision":"web-v1","updatedReplicas":1}}
+        say Normal RecreatingTerminatedPod on web: StatefulSet a/web is recreating terminated Pod web-0
+    "#]],
+    );
     let leaving = pod(0, "v1", "status: {phase: Failed}")
         .replace("uid: web-0", "uid: web-0, deletionTimestamp: '2026-01-01T00:00:00Z'");
     check(

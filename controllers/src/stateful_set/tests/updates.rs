@@ -189,3 +189,18 @@ fn a_broken_pod_of_the_old_template_stops_an_ordered_update_and_no_parallel_one(
     "#]],
     );
 }
+
+#[test]
+fn a_broken_pod_of_the_old_template_is_one_that_is_unavailable() {
+    let parallel = format!("podManagementPolicy: Parallel, {ROLLING}");
+    check(
+        &CONTROLLER,
+        SET,
+        &(rolling(&parallel) + &unready(0, "v1") + &running(1, "v1") + &running(2, "v1")),
+        expect![[r#"
+        delete pods a/web-0
+          say Normal SuccessfulDelete on web: delete Pod web-0 in StatefulSet web successful
+        patch statefulsets.apps/status a/web {"status":{"availableReplicas":2,"collisionCount":0,"currentReplicas":3,"observedGeneration":1,"readyReplicas":2}}
+    "#]],
+    );
+}
