@@ -126,7 +126,10 @@ async fn serve(dir: &Path, master: &Master, schedule: Option<Schedule>, stop: Ca
         Err(error) if error.is_damage() => return Ok(End::Lost(Loss::Damaged(error.into()))),
         Err(error) => return Err(error).context("the store did not start"),
     };
-    rejoin::remember_start(dir, master)?;
+    if let Err(error) = rejoin::remember_start(dir, master) {
+        // On a full disk, say: deleting must be possible then. The next start notes it.
+        tracing::warn!(error = format!("{error:#}"), "it is not noted that this master has data");
+    }
     let settings = &master.settings;
     let service_account_key =
         fs::read_to_string(pki.join("service-account.key")).context("the service-account key is missing")?;
@@ -208,6 +211,7 @@ fn store_config(dir: &Path, master: &Master, authorities: &Authorities) -> Resul
         client_url: master.url(master.ports.client),
         tls: store::Tls { ca_pem: authorities.store.cert().to_owned(), cert_pem: identity.cert, key_pem: identity.key },
         start,
+        introduced: master.introduced.clone(),
         timing: store::Timing::default(),
         limits: store::Limits::default(),
     })

@@ -269,7 +269,9 @@ impl Persistence {
     {
         let path = self.snapshot.with_extension("received");
         let sink = SnapshotSink::new(self.owner.cluster_id).sharing(at_hand);
-        let mut incoming = Incoming { file: self.world.disk.create(&path)?, path, length: 0, sink };
+        let (disk, at) = (self.world.disk.clone(), path.clone());
+        let file = self.world.threads.run(move || disk.create(&at)).await??;
+        let mut incoming = Incoming { file, path, length: 0, sink };
         while let Some(piece) = pieces.next().await {
             let piece = piece?;
             incoming = self.world.threads.run(move || incoming.take(&piece)).await??;

@@ -94,8 +94,9 @@ pub(super) fn remember_start(dir: &Path, master: &Master) -> Result<()> {
 pub(super) fn data_is_gone(dir: &Path, master: &Master) -> Option<Loss> {
     let was_there = fs::read_to_string(dir.join(STARTED)).is_ok_and(|known| known == started(master));
     let data = dir.join("data");
-    let gone = was_there && !data.exists();
-    gone.then(|| Loss::Damaged(anyhow::anyhow!("{} is gone", data.display())))
+    let log = data.join("wal");
+    let gone = was_there && !log.is_dir();
+    gone.then(|| Loss::Damaged(anyhow::anyhow!("{} is gone", if data.exists() { log } else { data }.display())))
 }
 
 fn started(master: &Master) -> String {
