@@ -118,12 +118,16 @@ impl Crowd {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command};
+    use std::io::{Read as _, Write as _};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
 
     fn sleeping() -> (Child, Process) {
-        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Before it answers it may still have files to open.
+        child.stdin.as_mut().unwrap().write_all(b"?").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let process = Process::find(i32::try_from(child.id()).unwrap()).unwrap();
         (child, process)
     }
