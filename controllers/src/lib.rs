@@ -32,6 +32,7 @@
 pub mod caches;
 pub mod cidr;
 pub mod cluster_role_aggregation;
+mod controller_revision;
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;

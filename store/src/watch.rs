@@ -86,9 +86,9 @@ pub(crate) struct Hub {
 
 /// Held while the published state is changed in place. A panic then would leave half a change behind, for readers to see and for
 /// a checkpoint to keep: the process ends before that, and reads its log again.
-struct OrNobodySeesIt;
+struct AbortOnPanic;
 
-impl Drop for OrNobodySeesIt {
+impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!("a change of the state was cut short; ending the process, since nobody may see half of it");
@@ -112,10 +112,10 @@ impl Hub {
         let mut replaced = None;
         let (published, result) = if is_brief && Arc::strong_count(&published) == 1 {
             let mut published = RwLockUpgradableReadGuard::upgrade(published);
-            let whole = OrNobodySeesIt;
+            let guard = AbortOnPanic;
             // A copy after all, if a reader came in between.
             let result = change(Arc::make_mut(&mut published));
-            drop(whole);
+            drop(guard);
             (RwLockWriteGuard::downgrade_to_upgradable(published), result)
         } else {
             let mut next = State::clone(&published);

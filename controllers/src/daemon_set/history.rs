@@ -3,10 +3,6 @@
 use api::stored::StoredObject;
 use client::Key;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::core::v1::PodTemplateSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::facts::Facts;
@@ -14,6 +10,7 @@ use super::pods::REVISION_HASH;
 use super::{View, owner};
 use crate::caches::resources::{CONTROLLER_REVISIONS, DAEMON_SETS};
 use crate::caches::{Cached, decode};
+use crate::controller_revision::{self, normal, template};
 use crate::meta;
 use crate::plan::merge_diff::json as to_json;
 use crate::plan::{Act, Action, Pace, Plan};
@@ -51,8 +48,9 @@ pub(super) struct History<'a> {
 pub(super) fn settle<'a>(plan: &mut Plan, view: &View<'a>, mut all: Vec<&'a Revision<'a>>) -> Option<History<'a>> {
     all.sort_by_key(|revision| (revision.number(), &*revision.object.header().name));
     let newest = all.last().map_or(0, |last| last.number());
-    let wanted = plain(view.daemon_set.spec.template.clone());
-    let Some(present) = all.iter().rev().copied().find(|revision| template(revision).as_ref() == Some(&wanted)) else {
+    let wanted = normal(view.daemon_set.spec.template.clone());
+    let Some(present) = all.iter().rev().copied().find(|revision| template(&revision.typed).as_ref() == Some(&wanted))
+    else {
         create(plan, view, newest + 1);
         return None;
     };
@@ -66,24 +64,14 @@ pub(super) fn settle<'a>(plan: &mut Plan, view: &View<'a>, mut all: Vec<&'a Revi
     Some(History { all, present })
 }
 
-/// `metadata: {}` and no metadata are the same template.
-fn plain(mut template: PodTemplateSpec) -> PodTemplateSpec {
-    template.metadata = template.metadata.filter(|metadata| *metadata != ObjectMeta::default());
-    template
-}
-
-fn template(revision: &Revision<'_>) -> Option<PodTemplateSpec> {
-    PodTemplateSpec::deserialize(revision.typed.data.0.pointer("/spec/template")?).ok().map(plain)
-}
-
 /// Creates the revision of the template, or counts that its name is taken: the next try gets another name.
 fn create(plan: &mut Plan, view: &View<'_>, number: i64) {
     let (owner, status) = (owner(view.daemon_set), view.daemon_set.status.as_ref());
     let collisions = status.and_then(|status| status.collision_count).unwrap_or_default();
-    let mut data = to_json(&view.daemon_set.spec.template);
-    let salt = if collisions > 0 { collisions.to_string() } else { String::new() };
-    let hash = meta::safe_text(meta::fnv1a(&[data.to_string().as_bytes(), salt.as_bytes()]));
-    let name = format!("{}-{hash}", owner.key().name);
+    let reference = meta::controller_reference(owner.api_version, owner.kind, owner.metadata);
+    let (pods, named) = (&view.daemon_set.spec.template, (&*owner.key().name, REVISION_HASH));
+    let revision = controller_revision::build(owner.metadata, reference, pods, named, (number, collisions));
+    let name = revision.metadata.name.as_deref().unwrap_or_default();
     if view.revisions.iter().any(|other| *other.object.header().name == *name) {
         let patch = json!({"status": {"collisionCount": collisions + 1}});
         let metadata = &view.daemon_set.metadata;
@@ -91,23 +79,6 @@ fn create(plan: &mut Plan, view: &View<'_>, number: i64) {
         plan.act(Action::Patch { resource: DAEMON_SETS, key: owner.key(), subresource: "status", patch });
         return;
     }
-    // A patch that kubectl can apply to the set: the template as a whole, nothing merged.
-    data["$patch"] = "replace".into();
-    let shape = view.daemon_set.spec.template.metadata.clone().unwrap_or_default();
-    let mut labels = shape.labels.unwrap_or_default();
-    labels.insert(REVISION_HASH.to_owned(), hash);
-    let revision = ControllerRevision {
-        metadata: ObjectMeta {
-            name: Some(name),
-            namespace: owner.metadata.namespace.clone(),
-            labels: Some(labels),
-            annotations: owner.metadata.annotations.clone(),
-            owner_references: Some(vec![meta::controller_reference(owner.api_version, owner.kind, owner.metadata)]),
-            ..ObjectMeta::default()
-        },
-        data: RawExtension(json!({"spec": {"template": data}})),
-        revision: Some(number),
-    };
     plan.act(Action::Create { resource: CONTROLLER_REVISIONS, body: to_json(&revision) });
 }
 

@@ -2,13 +2,11 @@
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{Set, View, identity, key, name};
 use crate::caches::resources::{CONTROLLER_REVISIONS, STATEFUL_SETS};
+use crate::controller_revision::{self, normal, template};
 use crate::meta;
 use crate::plan::merge_diff::json as to_json;
 use crate::plan::{Act, Action, Pace, Plan};
@@ -84,17 +82,6 @@ fn known(revision: &ControllerRevision) -> Option<Revision> {
     Some(Revision { name: revision.metadata.name.clone()?, template: template(revision)? })
 }
 
-/// `metadata: {}` and no metadata are the same template.
-fn normal(mut template: PodTemplateSpec) -> PodTemplateSpec {
-    template.metadata = template.metadata.filter(|metadata| *metadata != ObjectMeta::default());
-    template
-}
-
-/// The template that a revision holds.
-fn template(revision: &ControllerRevision) -> Option<PodTemplateSpec> {
-    PodTemplateSpec::deserialize(revision.data.0.pointer("/spec/template")?).ok().map(normal)
-}
-
 /// Creates the revision of the template, or counts that its name is taken: the next try gets another name.
 fn create(plan: &mut Plan, view: &View<'_>, number: i64) {
     let collisions = view.stateful_set.status.as_ref().and_then(|status| status.collision_count).unwrap_or_default();
@@ -111,28 +98,9 @@ fn create(plan: &mut Plan, view: &View<'_>, number: i64) {
 
 fn build(view: &View<'_>, number: i64, collisions: i32) -> ControllerRevision {
     let metadata = &view.stateful_set.metadata;
-    let mut template = to_json(&view.stateful_set.spec.template);
-    let text = template.to_string();
-    let salt = if collisions > 0 { collisions.to_string() } else { String::new() };
-    let hash = meta::safe_text(meta::fnv1a(&[text.as_bytes(), salt.as_bytes()]));
-    // A patch that kubectl can apply to the set: the template as a whole, nothing merged.
-    template["$patch"] = "replace".into();
-    let shape = view.stateful_set.spec.template.metadata.clone().unwrap_or_default();
-    let mut labels = shape.labels.unwrap_or_default();
-    labels.insert(HASH.to_owned(), hash.clone());
     let prefix: String = name(view.stateful_set).chars().take(PREFIX_MAX).collect();
-    ControllerRevision {
-        metadata: ObjectMeta {
-            name: Some(format!("{prefix}-{hash}")),
-            namespace: metadata.namespace.clone(),
-            labels: Some(labels),
-            annotations: metadata.annotations.clone(),
-            owner_references: Some(vec![meta::controller_reference("apps/v1", "StatefulSet", metadata)]),
-            ..ObjectMeta::default()
-        },
-        data: RawExtension(json!({"spec": {"template": template}})),
-        revision: Some(number),
-    }
+    let owner = meta::controller_reference("apps/v1", "StatefulSet", metadata);
+    controller_revision::build(metadata, owner, &view.stateful_set.spec.template, (&prefix, HASH), (number, collisions))
 }
 
 /// Deletes the oldest revisions beyond `spec.revisionHistoryLimit`, none that a pod was made from.
