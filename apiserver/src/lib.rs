@@ -56,7 +56,7 @@ mod watch;
 pub use cidr::{BadCidr, Cidr};
 pub use config::Config;
 pub use dialer::{Connection, DirectDialer, NodeDialer};
-pub use serve::serve;
+pub use serve::{Port, serve};
 pub use server::{ApiServer, StartError, router};
 pub use storage::encryption::{KEYS_PREFIX as DATA_KEYS, opens_data_key};
 pub use user::{AUTHENTICATED, Fence, MASTERS, NODE_PREFIX, NODES, UserInfo};

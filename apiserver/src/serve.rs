@@ -3,7 +3,7 @@
 //! Bounded in connections, in the time a handshake and a request's header may take, and in the time a drain may take.
 //! A false certificate never gets here: the TLS configuration's verifier refuses it.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use hyper::{Request, body::Incoming};
@@ -11,7 +11,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
@@ -25,29 +30,49 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// A streaming client (one watch a kind, many kinds) needs far more than HTTP/2's usual hundred.
 const STREAMS: u32 = 1000;
 
+/// Where connections come in: the machine's TCP, or that of a simulated network.
+pub trait Port: Send + Sync {
+    /// One end of a connection.
+    type Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Socket>> + Send;
+}
+
+impl Port for TcpListener {
+    type Socket = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // Nothing waits for more to send with it.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
 /// Serves `router` until `shutdown`, then lets requests in flight finish for a bounded time.
 pub async fn serve(
-    listener: TcpListener,
+    port: impl Port,
     tls: Arc<rustls::ServerConfig>,
     router: Router,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let acceptor = TlsAcceptor::from(tls);
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&port, &permits) => accepted,
         };
-        let Some((tcp, permit)) = accepted else { continue };
-        let connection = connection(tcp, acceptor.clone(), router.clone(), shutdown.clone());
+        let Some((socket, permit)) = accepted else { continue };
+        let connection = connection(socket, acceptor.clone(), router.clone(), shutdown.clone());
         connections.spawn(async move {
             connection.await;
             drop(permit);
         });
     }
-    drop(listener);
+    drop(port);
     connections.close();
     if timeout(DRAIN, connections.wait()).await.is_err() {
         tracing::warn!(open = connections.len(), "connections did not end in time");
@@ -56,13 +81,10 @@ pub async fn serve(
 }
 
 /// Waits for a free place before taking the next connection off the queue of the kernel.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept<P: Port>(port: &P, permits: &Arc<Semaphore>) -> Option<(P::Socket, OwnedSemaphorePermit)> {
     let permit = permits.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((tcp, _)) => Some((tcp, permit)),
+    match port.accept().await {
+        Ok(socket) => Some((socket, permit)),
         Err(error) => {
             // Out of descriptors, mostly: give the connections that end a moment.
             tracing::warn!(%error, "cannot accept a connection");
@@ -72,12 +94,14 @@ async fn accept(
     }
 }
 
-async fn connection(tcp: tokio::net::TcpStream, acceptor: TlsAcceptor, router: Router, shutdown: CancellationToken) {
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
+async fn connection(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    acceptor: TlsAcceptor,
+    router: Router,
+    shutdown: CancellationToken,
+) {
     let accepted = tokio::select! {
-        accepted = timeout(HANDSHAKE, acceptor.accept(tcp)) => accepted,
+        accepted = timeout(HANDSHAKE, acceptor.accept(socket)) => accepted,
         // Nothing has been asked yet that would have to be answered.
         () = shutdown.cancelled() => return,
     };

@@ -144,8 +144,12 @@ impl Balancer {
         let tls = tls::speaking(&self.masters.tls(), b"h2");
         let address = choice.address;
         let life = choice.life.clone();
+        let connecting = async {
+            let socket = self.masters.dial()(address).await?;
+            connection::encrypted(socket, self.masters.server_name(), tls).await
+        };
         let stream = tokio::select! {
-            stream = connection::dial(address, self.masters.server_name(), tls) => stream?,
+            stream = connecting => stream?,
             () = life.cancelled() => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()),
         };
         let owned = Owned { masters: self.masters.clone(), life: life.clone() };

@@ -1,16 +1,20 @@
 //! One TLS connection to one master for small questions: the prober's and the learner's.
 //! HTTP/1.1, one request at a time; dropping it closes the socket.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -19,11 +23,19 @@ use tokio_util::task::AbortOnDropHandle;
 /// An EndpointSlice of a thousand masters stays far below.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// One end of a connection.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+/// Connects to an address: by the machine's TCP, or on a simulated network.
+pub type Dial = dyn Fn(SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Socket>>> + Send + Sync;
+
 /// Why a question got no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("connecting failed")]
-    Connect(#[from] std::io::Error),
+    Connect(#[from] io::Error),
     #[error("the exchange failed")]
     Http(#[from] hyper::Error),
     #[error("the request could not be built")]
@@ -39,11 +51,12 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(
+        dial: &Dial,
         address: SocketAddr,
         name: ServerName<'static>,
         tls: Arc<ClientConfig>,
     ) -> Result<Self, Error> {
-        let stream = dial(address, name, tls).await?;
+        let stream = encrypted(dial(address).await?, name, tls).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let driver = AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -67,13 +80,21 @@ impl Connection {
     }
 }
 
-/// A TCP and TLS handshake.
-pub(crate) async fn dial(
-    address: SocketAddr,
+/// This machine's TCP.
+pub(crate) fn tcp(address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Socket>>> {
+    async move {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream) as Box<dyn Socket>)
+    }
+    .boxed()
+}
+
+/// Shakes hands over a new connection.
+pub(crate) async fn encrypted(
+    socket: Box<dyn Socket>,
     name: ServerName<'static>,
     tls: Arc<ClientConfig>,
-) -> std::io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    TlsConnector::from(tls).connect(name, stream).await
+) -> io::Result<TlsStream<Box<dyn Socket>>> {
+    TlsConnector::from(tls).connect(name, socket).await
 }

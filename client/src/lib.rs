@@ -20,6 +20,7 @@ pub mod work_queue;
 
 pub use balancer::Balancer;
 pub use cache::{Cache, Key};
+pub use connection::{Dial, Socket};
 pub use event_recorder::EventRecorder;
 pub use kube_client::Identity;
 pub use kubeconfig::Kubeconfig;

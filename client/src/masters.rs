@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Dial, tcp};
 use crate::tls;
 
 mod learn;
@@ -75,6 +75,7 @@ pub struct Masters {
 
 struct Shared {
     seeds: Vec<SocketAddr>,
+    dial: Arc<Dial>,
     name: ServerName<'static>,
     tls: RwLock<Arc<ClientConfig>>,
     table: Mutex<Table>,
@@ -104,9 +105,20 @@ struct Master {
 impl Masters {
     /// Begins to probe `addresses` and to learn of others. `tls` needs a client certificate only for learning.
     pub fn start(addresses: Vec<SocketAddr>, tls: Arc<ClientConfig>, shutdown: CancellationToken) -> Self {
+        Self::start_over(Arc::new(tcp), addresses, tls, shutdown)
+    }
+
+    /// The same over connections of another kind.
+    pub fn start_over(
+        dial: Arc<Dial>,
+        addresses: Vec<SocketAddr>,
+        tls: Arc<ClientConfig>,
+        shutdown: CancellationToken,
+    ) -> Self {
         let name = ServerName::try_from(SERVER_NAME).expect("a constant DNS name").to_owned();
         let shared = Shared {
             seeds: addresses.clone(),
+            dial,
             name,
             tls: RwLock::new(tls),
             table: Mutex::default(),
@@ -162,6 +174,10 @@ impl Masters {
 
     pub(crate) fn tls(&self) -> Arc<ClientConfig> {
         self.shared.tls.read().clone()
+    }
+
+    pub(crate) fn dial(&self) -> &Dial {
+        &*self.shared.dial
     }
 
     pub(crate) fn server_name(&self) -> ServerName<'static> {
@@ -235,7 +251,7 @@ impl Masters {
     ) -> Result<bool, crate::connection::Error> {
         if connection.is_none() {
             let tls = tls::speaking(&self.tls(), b"http/1.1");
-            *connection = Some(Connection::open(address, self.server_name(), tls).await?);
+            *connection = Some(Connection::open(self.dial(), address, self.server_name(), tls).await?);
         }
         let open = connection.as_mut().expect("opened above");
         let (status, _body) = open.get(SERVER_NAME, "/readyz").await?;

@@ -13,7 +13,6 @@ use std::{
 use futures_util::Stream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
     task::JoinSet,
 };
@@ -25,7 +24,7 @@ use tonic::transport::server::Connected;
 use crate::{
     gathering::Gathering,
     tls::Credentials,
-    world::{Audience, Subject},
+    world::{Audience, Port, Socket, Subject},
 };
 
 /// Strangers that may shake hands at once: a handshake costs about a millisecond of one core.
@@ -36,7 +35,7 @@ const ACCEPTED_MAX: usize = 16;
 
 /// A connection whose other end is known.
 pub(crate) struct Connection {
-    stream: Gathering<TlsStream<TcpStream>>,
+    stream: Gathering<TlsStream<Box<dyn Socket>>>,
     subject: Subject,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
     closed: Option<mpsc::Sender<Subject>>,
@@ -108,7 +107,7 @@ impl AsyncWrite for Connection {
 
 /// One port.
 pub(crate) struct Listener {
-    pub(crate) tcp: TcpListener,
+    pub(crate) port: Box<dyn Port>,
     pub(crate) audience: Audience,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) acceptor: TlsAcceptor,
@@ -142,8 +141,8 @@ impl Listener {
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             while handshakes.try_join_next().is_some() {}
-            let stream = match listener.tcp.accept().await {
-                Ok((stream, _)) => stream,
+            let stream = match listener.port.accept().await {
+                Ok(stream) => stream,
                 Err(error) => {
                     // Out of file descriptors, mostly: wait for some to come back.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -168,8 +167,7 @@ impl Listener {
         }
     }
 
-    async fn handshake(&self, stream: TcpStream) -> io::Result<Connection> {
-        stream.set_nodelay(true)?;
+    async fn handshake(&self, stream: Box<dyn Socket>) -> io::Result<Connection> {
         let stream = self.acceptor.accept(stream).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let subject = certificate.and_then(|certificate| self.credentials.subject(certificate));

@@ -34,7 +34,7 @@ use crate::{
     tls::TlsError,
     upkeep,
     wal::{Identity, Wal, WalError},
-    world::{Audience, Serving, Subject, Tcp, World},
+    world::{Audience, RealSockets, Serving, Subject, Tcp, World},
 };
 
 /// Lost connections to look at; more at once mean nothing else.
@@ -101,7 +101,7 @@ struct Channels {
 
 /// Starts a member on this machine.
 pub(crate) async fn start(config: Config) -> Result<Store, StartError> {
-    let network = Arc::new(Tcp::bind(&config).await?);
+    let network = Arc::new(Tcp::bind(&config, Arc::new(RealSockets)).await?);
     start_in(config, World::real(network)).await
 }
 

@@ -8,6 +8,7 @@ mod hold;
 mod network;
 mod planted;
 mod real_disk;
+mod sockets;
 mod tcp;
 
 use std::{fmt, io, sync::Arc};
@@ -21,7 +22,9 @@ pub use hold::Hold;
 pub use network::{Audience, BoxError, Network, PeerChannel, Serving, Subject, Traffic};
 pub use planted::Planted;
 pub use real_disk::RealDisk;
-pub(crate) use tcp::Tcp;
+pub(crate) use sockets::RealSockets;
+pub use sockets::{Port, Socket, Sockets};
+pub use tcp::Tcp;
 
 /// Draws 64 bits.
 pub type Random = dyn Fn() -> u64 + Send + Sync;

@@ -31,7 +31,7 @@ pub(super) async fn run(masters: Masters) {
 async fn ask(masters: &Masters) -> Option<Vec<SocketAddr>> {
     let master = masters.pick(Instant::now() + TIMEOUT).await.ok()?;
     let tls = tls::speaking(&masters.tls(), b"http/1.1");
-    let mut connection = Connection::open(master.address, masters.server_name(), tls).await.ok()?;
+    let mut connection = Connection::open(masters.dial(), master.address, masters.server_name(), tls).await.ok()?;
     let (status, body) = connection.get(SERVER_NAME, PATH).await.ok()?;
     if !status.is_success() {
         tracing::debug!(%status, "the masters could not be learned: no permission, or no slice yet");

@@ -6,11 +6,7 @@ use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tonic::{
     Status,
@@ -18,7 +14,7 @@ use tonic::{
 };
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
-use super::{Audience, BoxError, Network, PeerChannel, Serving, Traffic};
+use super::{Audience, BoxError, Network, PeerChannel, Port, Serving, Socket, Sockets, Traffic};
 use crate::{
     StartError, TlsError,
     config::{Config, Tls},
@@ -35,26 +31,29 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const WINDOW_BYTES: u32 = 12 << 20;
 
 /// The ports of one member, and its certificates.
-pub(crate) struct Tcp {
+pub struct Tcp {
+    sockets: Arc<dyn Sockets>,
     credentials: Arc<Credentials>,
     /// Taken when served.
-    ports: Mutex<Vec<(Audience, TcpListener)>>,
+    ports: Mutex<Vec<(Audience, Box<dyn Port>)>>,
 }
 
 impl Tcp {
     /// Takes the member's ports.
-    pub(crate) async fn bind(config: &Config) -> Result<Self, StartError> {
+    ///
+    /// # Errors
+    /// Certificates that cannot be used, and ports that are taken.
+    pub async fn bind(config: &Config, sockets: Arc<dyn Sockets>) -> Result<Self, StartError> {
         let credentials = Arc::new(Credentials::new(config.cluster_id, config.member_id, &config.tls)?);
+        let bind = async |address: SocketAddr| {
+            sockets.bind(address).await.map_err(|source| StartError::Listen { address, source })
+        };
         let ports = vec![
             (Audience::Peers, bind(config.peer_listen).await?),
             (Audience::Clients, bind(config.client_listen).await?),
         ];
-        Ok(Self { credentials, ports: Mutex::new(ports) })
+        Ok(Self { sockets, credentials, ports: Mutex::new(ports) })
     }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 
 impl Network for Tcp {
@@ -64,6 +63,7 @@ impl Network for Tcp {
         let authority = uri.authority().filter(|authority| authority.port().is_some()).ok_or_else(bad)?;
         let address = Arc::<str>::from(authority.as_str());
         let connector = TlsConnector::from(Arc::new(self.credentials.client(member)?));
+        let sockets = self.sockets.clone();
         // The connector does TLS itself, so the channel must not ask for it.
         let endpoint = Endpoint::from_static("http://member")
             .connect_timeout(CONNECT_TIMEOUT)
@@ -73,8 +73,8 @@ impl Network for Tcp {
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES);
         let channel = endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
-            let (connector, address) = (connector.clone(), address.clone());
-            async move { connect(&connector, &address).await.map(TokioIo::new) }
+            let (sockets, connector, address) = (sockets.clone(), connector.clone(), address.clone());
+            async move { connect(&*sockets, &connector, &address).await.map(TokioIo::new) }
         }));
         Ok(BoxCloneSyncService::new(channel.map_err(|error| Status::from_error(error.into()))))
     }
@@ -83,11 +83,11 @@ impl Network for Tcp {
         let Serving { audience, routes, last_call, shutdown, closed } = serving;
         let mut ports = self.ports.lock();
         let at = ports.iter().position(|(of, _)| *of == audience);
-        let (_, tcp) = at
+        let (_, port) = at
             .map(|at| ports.swap_remove(at))
             .ok_or_else(|| StartError::Raft(format!("the port for {audience:?} is served already")))?;
         let listener = Listener {
-            tcp,
+            port,
             audience,
             credentials: self.credentials.clone(),
             acceptor: TlsAcceptor::from(Arc::new(self.credentials.server()?)),
@@ -120,9 +120,12 @@ impl Network for Tcp {
     }
 }
 
-async fn connect(connector: &TlsConnector, address: &str) -> std::io::Result<Gathering<TlsStream<TcpStream>>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+async fn connect(
+    sockets: &dyn Sockets,
+    connector: &TlsConnector,
+    address: &str,
+) -> std::io::Result<Gathering<TlsStream<Box<dyn Socket>>>> {
+    let stream = sockets.connect(address).await?;
     // The name only fills the handshake's field: the verifier checks who answers, not where.
     let name = ServerName::try_from("member").map_err(std::io::Error::other)?;
     Ok(Gathering::new(connector.connect(name, stream).await?))
