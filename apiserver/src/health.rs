@@ -1,6 +1,10 @@
 //! Health, metrics and token keys: the paths that tell how the server is.
 
-use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header, request::Parts};
@@ -13,6 +17,9 @@ use crate::{
 
 /// How far the local replica may be behind what it knows to be committed.
 const MAX_LAG: u64 = 10_000;
+/// A flush takes a millisecond or ten. Who writes through a master whose disk stalls waits for as long as it does, since the answer
+/// comes once the write is applied there: it is better off with another master.
+const STALLED: Duration = Duration::from_secs(1);
 const ENDPOINTS: [&str; 3] = ["healthz", "livez", "readyz"];
 
 /// The paths of single checks, and of what else this module answers.
@@ -117,7 +124,10 @@ impl Server {
         if endpoint == "readyz" {
             let status = self.storage.store().status();
             let near = status.committed_index.saturating_sub(status.applied_index) <= MAX_LAG;
-            checks.push(("etcd-readiness", pass(leader && near, "the local replica is far behind")));
+            let flushed =
+                pass(status.fsync_pending < STALLED, "the local disk stalls: a flush of the log does not end");
+            let replica = flushed.and(pass(leader && near, "the local replica is far behind"));
+            checks.push(("etcd-readiness", replica));
             let roles = pass(self.readiness.roles_loaded(), "roles and bindings have not been read yet");
             checks.push(("poststarthook/rbac/bootstrap-roles", roles));
             let system_objects = self.readiness.system_objects.load(Ordering::Acquire);

@@ -35,6 +35,8 @@ pub struct Status {
     pub log_bytes: u64,
     /// The 99th percentile of the last flushes of the log.
     pub fsync_p99: Duration,
+    /// How long the flush of the log that is under way has taken so far; zero when there is none.
+    pub fsync_pending: Duration,
     /// It has no vote (yet).
     pub learner: bool,
     /// A change of the voters is under way: until it ends, both the old and the new ones must agree to everything.
@@ -67,6 +69,7 @@ impl Inner {
             disk_bytes: self.persistence.size_on_disk(),
             log_bytes: self.wal.retained_bytes(),
             fsync_p99: self.wal.fsync_p99(),
+            fsync_pending: self.wal.fsync_pending(),
             learner: !self.raft.voter_ids().any(|voter| voter == self.id()),
             voters_changing: self.voters_changing(),
             corrupt: self.state.is_corrupt(),

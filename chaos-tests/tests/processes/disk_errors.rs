@@ -1,4 +1,5 @@
-//! A disk that fails: its member ends itself and acknowledges nothing more, and comes back on a new disk as a new member.
+//! A disk that fails: its member ends itself and acknowledges nothing more, and comes back on a new disk as a new member. A disk
+//! that stalls: its master says that it is not ready, the others go on, and nothing is lost when the disk goes on.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +10,7 @@ use std::{
 
 use chaos_tests::{
     Cluster,
-    cluster::PATIENCE,
+    cluster::{PATIENCE, Server},
     command::{run, succeed},
 };
 use kontiki::chaos::{History, Place, Writer};
@@ -48,6 +49,20 @@ impl Disk {
         self.backing.as_file().set_len(BROKEN_BYTES).expect("it is cut off");
         succeed(Command::new("losetup").args(["--set-capacity", &self.device]));
     }
+
+    /// Whoever writes waits, until the returned value is dropped.
+    fn stall(&self) -> Stall<'_> {
+        succeed(Command::new("fsfreeze").arg("--freeze").arg(&self.at));
+        Stall(self)
+    }
+}
+
+struct Stall<'a>(&'a Disk);
+
+impl Drop for Stall<'_> {
+    fn drop(&mut self) {
+        succeed(Command::new("fsfreeze").arg("--unfreeze").arg(&self.0.at));
+    }
 }
 
 impl Drop for Disk {
@@ -62,15 +77,7 @@ impl Drop for Disk {
 fn a_member_whose_disk_fails_ends_itself_and_comes_back_on_a_new_one() {
     let cluster = Cluster::up(program(), &["--workers", "0"]);
     rustls::crypto::ring::default_provider().install_default().ok();
-    let folder = cluster.host_dir("m3", "server");
-    cluster.signal("m3", "server", Signal::SIGTERM);
-    until_ended(&cluster, "m3");
-    let before = folder.with_extension("before");
-    fs::rename(&folder, &before).expect("the folder moves");
-    fs::create_dir(&folder).expect("a mount point");
-    let disk = Disk::over(folder.clone());
-    succeed(Command::new("cp").arg("-a").arg(before.join(".")).arg(&folder));
-    let mut m3 = cluster.start_server("m3", &[]);
+    let (disk, mut m3) = with_m3_on_its_own_disk(&cluster);
     until_m3_leads(&cluster);
     let (through_m3, through_any) = (writer(&cluster, &["m3"]), writer(&cluster, &["m1", "m2", "m3"]));
     go_on(&[&through_m3, &through_any]);
@@ -87,6 +94,7 @@ fn a_member_whose_disk_fails_ends_itself_and_comes_back_on_a_new_one() {
     assert_eq!(histories[0].1.acknowledged.len(), told, "nobody acknowledges anything for it");
     all_there(&cluster, &["m1", "m2"], &histories);
 
+    let folder = disk.at.clone();
     drop((m3, disk));
     let _disk = Disk::over(folder);
     let address: BTreeMap<String, String> = cluster.masters().into_iter().collect();
@@ -106,6 +114,51 @@ fn a_member_whose_disk_fails_ends_itself_and_comes_back_on_a_new_one() {
     until_members(&survivor, (3, 3));
     all_there(&cluster, &["m3"], &histories);
     drop(m3);
+}
+
+#[test]
+fn a_master_whose_disk_stalls_is_not_ready_and_the_others_go_on() {
+    let cluster = Cluster::up(program(), &["--workers", "0"]);
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let (disk, mut m3) = with_m3_on_its_own_disk(&cluster);
+    until_m3_leads(&cluster);
+    let through_others = writer(&cluster, &["m1", "m2"]);
+    go_on(&[&through_others]);
+
+    let stall = disk.stall();
+
+    go_on(&[&through_others]);
+    assert_ne!(cluster.leader(), "m3", "leadership is handed over");
+    let kubectl = cluster.kubectl("kubectl").against("m3");
+    let ready = || run(&mut kubectl.command("get --raw /readyz/etcd-readiness"));
+    eventually_blocking(PATIENCE, || {
+        let said = ready();
+        if said.err.contains("the local disk stalls") { Ok(()) } else { Err(said.all()) }
+    });
+    assert_eq!(kubectl.ok("get --raw /livez"), "ok", "nobody is to restart it for that");
+
+    drop(stall);
+
+    eventually_blocking(PATIENCE, || {
+        let said = ready();
+        if said.success { Ok(()) } else { Err(said.all()) }
+    });
+    assert!(m3.runs(), "{}", m3.log());
+    all_there(&cluster, &["m1", "m2", "m3"], &[("m1m2", through_others.finish())]);
+    drop((m3, disk));
+}
+
+/// A master, started anew, whose folder is a file system of its own.
+fn with_m3_on_its_own_disk(cluster: &Cluster) -> (Disk, Server) {
+    let folder = cluster.host_dir("m3", "server");
+    cluster.signal("m3", "server", Signal::SIGTERM);
+    until_ended(cluster, "m3");
+    let before = folder.with_extension("before");
+    fs::rename(&folder, &before).expect("the folder moves");
+    fs::create_dir(&folder).expect("a mount point");
+    let disk = Disk::over(folder.clone());
+    succeed(Command::new("cp").arg("-a").arg(before.join(".")).arg(&folder));
+    (disk, cluster.start_server("m3", &[]))
 }
 
 fn until_ended(cluster: &Cluster, master: &str) {
