@@ -73,17 +73,13 @@ fn gather(context: &Context<'_>, item: &Item) -> Option<Plan> {
     Some(reconcile(&View { role: &role, roles: &roles }))
 }
 
-/// Any role may be one that another one selects; there are few that select.
+/// Any role may be one that another one selects. Which of them select is seen when each is looked at, once for many changes: at a
+/// start all roles come one after the other.
 fn of_any(occurrence: &Occurrence<'_>, wake: &mut dyn FnMut(Item)) {
     for entry in occurrence.caches.of(&CLUSTER_ROLES).list() {
-        if entry.object.json().windows(AGGREGATES.len()).any(|window| window == AGGREGATES) {
-            wake(Item::new(CLUSTER_ROLES, Key::of(&entry.object)));
-        }
+        wake(Item::new(CLUSTER_ROLES, Key::of(&entry.object)));
     }
 }
-
-/// The field that only roles have which select others.
-const AGGREGATES: &[u8] = b"\"aggregationRule\":";
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@ use crate::plan::{Act, Action, Pace, Plan};
 use crate::runtime::{Context, Controller, Item, Occurrence, Watch, itself};
 
 mod packing;
+mod planted;
 pub(crate) mod pods;
 
 use packing::{Slot, pack};
@@ -157,6 +158,9 @@ fn gather(context: &Context<'_>, item: &Item) -> Option<Plan> {
         .filter_map(|slice| decode(&ENDPOINT_SLICES, slice))
         .collect();
     let pods = pods::selected(caches, &service);
+    if planted::leaves_alone(context.surroundings, &slices, &pods) {
+        return None;
+    }
     let view = View { service: &service, pods: &pods, zones: &zones(caches), slices: &slices, seed: context.seed };
     Some(reconcile(&view))
 }

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use api::surroundings::Planted;
 use client::Key;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -55,6 +56,8 @@ pub struct View<'a> {
     pub pods: &'a [Pod],
     /// For pods that do not say.
     pub eviction_after: Duration,
+    /// Whether a pod that another one of its name follows is given up as others are; it never is, but for a bug on purpose.
+    pub gives_up_named: bool,
     /// The time of day.
     pub now: Timestamp,
 }
@@ -143,6 +146,7 @@ fn gather(context: &Context<'_>, item: &Item) -> Option<Plan> {
         grace: context.settings.node_grace,
         pods: &pods,
         eviction_after: context.settings.eviction_after,
+        gives_up_named: context.surroundings.has(Planted::GiveUpNamedPods),
         now: context.now,
     }))
 }

@@ -31,3 +31,4 @@ mod volumes;
 pub use config::{Config, ServerTls};
 pub use run::{RunError, clean_up, run};
 pub use server::ServeError;
+pub use service_proxy::{Destinations, observe_services};

@@ -11,6 +11,7 @@
 
 mod claims;
 mod frontends;
+mod observed;
 mod ruleset;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ use crate::network::netfilter::nf_tables::Batch;
 use crate::pod::context::{Context, Services};
 use crate::reflector::Change;
 use frontends::{Backends, Frontend, Place, Protocol, Proxied};
+pub use observed::{Destinations, observe_services};
 use ruleset::Ruleset;
 
 /// A table that someone removed is made again after this time.
@@ -49,19 +51,35 @@ type Key = (String, String);
 /// Follows Services and their slices until `shutdown`.
 pub(crate) async fn run(
     context: Arc<Context>,
-    mut services: mpsc::Receiver<Change<Service>>,
-    mut slices: mpsc::Receiver<Change<EndpointSlice>>,
+    services: mpsc::Receiver<Change<Service>>,
+    slices: mpsc::Receiver<Change<EndpointSlice>>,
     shutdown: CancellationToken,
 ) {
-    let place = Place::of(&context.config);
-    let mut kernel = Kernel::new(table(&context.config));
+    let kernel = Kernel::new(table(&context.config));
+    follow(kernel, Place::of(&context.config), &context.services, (services, slices), shutdown).await;
+}
+
+/// What the proxy programs.
+trait Filter {
+    /// Brings it to what is known. With `check`, looks whether it is there at all.
+    fn sync(&mut self, known: &Known, check: bool) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Programs a filter with what the API says, change after change. All Services are kept in `all`.
+async fn follow(
+    mut filter: impl Filter,
+    place: Place,
+    all: &Services,
+    (mut services, mut slices): (mpsc::Receiver<Change<Service>>, mpsc::Receiver<Change<EndpointSlice>>),
+    shutdown: CancellationToken,
+) {
     let mut known = Known::new(place);
     let mut retry = RETRY;
     let mut next = Instant::now();
     loop {
         tokio::select! {
             change = services.recv() => match change {
-                Some(change) => known.take_service(change, &context.services),
+                Some(change) => known.take_service(change, all),
                 None => return,
             },
             change = slices.recv() => match change {
@@ -73,7 +91,7 @@ pub(crate) async fn run(
         }
         // What came meanwhile goes into the same transaction.
         while let Ok(change) = services.try_recv() {
-            known.take_service(change, &context.services);
+            known.take_service(change, all);
         }
         while let Ok(change) = slices.try_recv() {
             known.take_slice(change);
@@ -81,9 +99,9 @@ pub(crate) async fn run(
         if !known.is_whole() {
             continue;
         }
-        known.refresh(&context.services);
+        known.refresh(all);
         let is_due = Instant::now() >= next;
-        let pause = match kernel.sync(&known, is_due).await {
+        let pause = match filter.sync(&known, is_due).await {
             Ok(()) => {
                 retry = RETRY;
                 // Changes come often, and must not put the check off.
@@ -277,8 +295,9 @@ impl Kernel {
     fn new(table: String) -> Self {
         Self { table, socket: None, present: None, datagrams: Datagrams::new() }
     }
+}
 
-    /// Brings the table to what is known. With `check`, looks whether it is there at all.
+impl Filter for Kernel {
     async fn sync(&mut self, known: &Known, check: bool) -> io::Result<()> {
         let places = known.places();
         let wanted = Ruleset::of(known.proxied.values(), &places);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::surroundings::Surroundings;
+use api::surroundings::{Planted, Surroundings};
 use client::cache::{Change as CacheChange, Entry};
 use client::event_recorder::{Note, Severity};
 use client::{Cache, EventRecorder, Key, Resource, Selection, Source};
@@ -213,6 +213,11 @@ async fn bind(client: &kube::Client, recorder: &EventRecorder, shared: &Shared, 
             let message = format!("Successfully assigned {key} to {}", decision.node);
             let reason = "Scheduled".to_owned();
             recorder.record(Note { about, severity: Severity::Normal, reason, message });
+            if shared.surroundings.has(Planted::BindAgain) {
+                let mut state = shared.state.lock();
+                state.snapshot.forget(&queued.uid);
+                state.queue.retry(&queued.uid, Instant::now());
+            }
         }
         Err(error) => {
             tracing::debug!(%key, node = %decision.node, %error, "a binding failed");

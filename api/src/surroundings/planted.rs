@@ -21,6 +21,14 @@ pub enum Planted {
     RefuseWhatIsDone,
     /// A rolling update takes every pod that was asked for as one that serves.
     BelieveInPods,
+    /// The scheduler places a pod again as long as it does not see where it went, and the later of two bindings counts.
+    BindAgain,
+    /// A pod of a StatefulSet on a node that is silent is taken for dead.
+    GiveUpNamedPods,
+    /// The endpoints of a Service never become fewer.
+    KeepPodsThatWent,
+    /// The endpoints of a Service stay as they are while its pods are the same, whatever addresses these have.
+    MissNewAddresses,
 }
 
 impl Planted {
@@ -34,5 +42,9 @@ impl Planted {
         Self::ActByOldCaches,
         Self::RefuseWhatIsDone,
         Self::BelieveInPods,
+        Self::BindAgain,
+        Self::GiveUpNamedPods,
+        Self::KeepPodsThatWent,
+        Self::MissNewAddresses,
     ];
 }

@@ -1,6 +1,6 @@
 //! `binding`: a pod gets its node, once.
 
-use api::{Node, Object, status::Status};
+use api::{Node, Object, status::Status, surroundings::Planted};
 use axum::{body::Body, response::Response};
 use jiff::Timestamp;
 
@@ -31,7 +31,7 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
             return Err(refuse(&why).into());
         }
         let bound = live.object.str_at("spec.nodeName");
-        if !bound.is_empty() {
+        if !bound.is_empty() && !call.surroundings().has(Planted::BindAgain) {
             let why = format!("pod {} is already assigned to node {bound:?}", call.info.name);
             return Err(refuse(&why).into());
         }

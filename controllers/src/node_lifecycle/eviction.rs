@@ -64,7 +64,8 @@ enum Due {
 
 fn due(view: &View<'_>, pod: &Pod, digest: &PodDigest) -> Due {
     let (at, act) = match digest.deletion {
-        Some(_) if readiness(view.node) != "Unknown" || has_identity(pod) => return Due::Never,
+        Some(_) if readiness(view.node) != "Unknown" => return Due::Never,
+        Some(_) if has_identity(pod) && !view.gives_up_named => return Due::Never,
         Some(grace_ends) => (grace_ends.saturating_add(FORCE_MARGIN).ok(), delete(pod, Some(0))),
         None => {
             let about = meta::reference("v1", "Pod", &pod.metadata);
