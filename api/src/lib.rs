@@ -13,6 +13,7 @@ pub mod authorization;
 pub mod autoscaling;
 pub mod batch;
 pub mod certificates;
+pub mod clock;
 pub mod coordination;
 pub mod core;
 pub mod cron;

@@ -32,9 +32,9 @@ impl fmt::Debug for Surroundings {
 }
 
 impl Surroundings {
-    /// This machine's.
+    /// This process's clock, and this machine's chance.
     pub fn real() -> Self {
-        Self::new(Timestamp::now, rand::random::<u64>)
+        Self::new(crate::clock::now, rand::random::<u64>)
     }
 
     /// The caller's.

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
@@ -165,7 +165,7 @@ fn v3(path: &str, document: &Document, hash: &str, parts: &Parts) -> Response {
     match query.split('&').find_map(|pair| pair.strip_prefix("hash=")) {
         Some(given) if given == hash => {
             let mut response = document.answer("application/json", &parts.headers);
-            let expires = (Timestamp::now() + IMMUTABLE_FOR).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            let expires = (api::clock::now() + IMMUTABLE_FOR).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
             set(&mut response, header::CACHE_CONTROL, "public, immutable");
             set(&mut response, header::EXPIRES, &expires);
             response

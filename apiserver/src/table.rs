@@ -5,7 +5,6 @@ use api::{
     kind::Kind,
     table::{Cell, RowCondition},
 };
-use jiff::Timestamp;
 
 use crate::encode::{Include, Show, partial};
 
@@ -23,7 +22,7 @@ pub(crate) struct Head<'a> {
 
 /// A table of these objects as JSON.
 pub(crate) fn table(kind: &Kind, head: &Head<'_>, objects: impl IntoIterator<Item = Object>, show: Show) -> Vec<u8> {
-    let now = Timestamp::now();
+    let now = api::clock::now();
     let mut metadata = serde_json::json!({ "resourceVersion": head.revision });
     if !head.next.is_empty() {
         metadata["continue"] = head.next.into();

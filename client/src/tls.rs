@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 
 /// Why a TLS configuration could not be built.
@@ -26,6 +27,16 @@ pub enum Error {
     Tls(#[from] rustls::Error),
 }
 
+/// Certificates are good by the clock of the process, as everything else is ([`api::clock`]).
+#[derive(Debug)]
+pub struct ProcessClock;
+
+impl TimeProvider for ProcessClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(api::clock::since_epoch()))
+    }
+}
+
 /// A client configuration that trusts exactly `authority_pem`, and shows `identity` (certificate chain, key) when given.
 pub fn client_config(authority_pem: &[u8], identity: Option<(&[u8], &[u8])>) -> Result<Arc<ClientConfig>, Error> {
     let mut roots = RootCertStore::empty();
@@ -39,7 +50,7 @@ pub fn client_config(authority_pem: &[u8], identity: Option<(&[u8], &[u8])>) -> 
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let config = match identity {
+    let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some((certificate_pem, key_pem)) => {
             let key =
@@ -47,6 +58,7 @@ pub fn client_config(authority_pem: &[u8], identity: Option<(&[u8], &[u8])>) -> 
             builder.with_client_auth_cert(certificates(certificate_pem, "client certificate")?, key)?
         }
     };
+    config.time_provider = Arc::new(ProcessClock);
     Ok(Arc::new(config))
 }
 

@@ -7,7 +7,7 @@ use crate::{
     files,
     identity::Node,
     join::{self, NODE_PATH, NodeRequest, NodeResponse},
-    machine,
+    machine, moved_clock,
     pki::{Pair, signing_request},
     shutdown,
 };
@@ -23,6 +23,7 @@ const LEASE_DURATION: Duration = Duration::from_secs(10);
 
 /// Runs until told to end; pods stay.
 pub(crate) async fn run(args: AgentArgs) -> Result<()> {
+    let _moved = moved_clock::follow(args.clock_ahead.clone());
     let stop = shutdown::on_signal();
     let node = match (Node::load(&args.dir)?, &args.join) {
         (Some(node), _) => node,

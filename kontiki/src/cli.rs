@@ -5,7 +5,9 @@ use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{agent, credential, leave, proxy, recover, server, snapshot, status, store_status, token::Role, up};
+use crate::{
+    agent, credential, leave, moved_clock, proxy, recover, server, snapshot, status, store_status, token::Role, up,
+};
 
 mod chaos;
 mod store;
@@ -120,6 +122,12 @@ pub(crate) struct ServerArgs {
 }
 
 /// What a master is called and where it is reached; written down at its creation.
+    /// Which API versions are served, as for kube-apiserver: api/beta=true, batch/v1/cronjobs=false
+    #[arg(long, value_name = "API=BOOL", value_delimiter = ',', env = "KONTIKI_RUNTIME_CONFIG")]
+    pub(crate) runtime_config: Vec<String>,
+    /// For tests of failover: a file that says by how many milliseconds this process's clock is ahead
+    #[arg(long, value_name = "FILE", env = moved_clock::VARIABLE, hide = true)]
+    pub(crate) clock_ahead: Option<PathBuf>,
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MasterArgs {
     /// This master's name; the host's by default
@@ -172,6 +180,9 @@ pub(crate) struct AgentArgs {
 }
 
 /// Flags of `kontiki token`.
+    /// For tests of failover: a file that says by how many milliseconds this process's clock is ahead
+    #[arg(long, value_name = "FILE", env = moved_clock::VARIABLE, hide = true)]
+    pub(crate) clock_ahead: Option<PathBuf>,
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TokenArgs {
     #[command(subcommand)]

@@ -19,6 +19,7 @@ mod identity;
 mod join;
 mod leave;
 mod machine;
+mod moved_clock;
 mod objects;
 pub mod pki;
 mod proxy;

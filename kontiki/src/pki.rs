@@ -7,11 +7,7 @@
 //! A master's identity on the store's ports is the URI `kontiki://<cluster id>/member/<member id>`, both ids as 16 hex
 //! digits: identity by key, never by address.
 
-use std::{
-    net::IpAddr,
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use rcgen::{
@@ -149,7 +145,7 @@ impl Authority {
 }
 
 fn set_validity(params: &mut CertificateParams, lifetime: Duration) {
-    let now = SystemTime::now();
+    let now = api::clock::system_time();
     params.not_before = (now - CLOCK_SKEW).into();
     params.not_after = (now + lifetime).into();
 }
@@ -275,7 +271,7 @@ mod tests {
         for pem in [authority.cert(), leaf.cert.as_str()] {
             let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
             let begins = pem.parse_x509().unwrap().validity().not_before.timestamp();
-            let age = jiff::Timestamp::now().as_second() - begins;
+            let age = api::clock::now().as_second() - begins;
             assert!((2 * 3600..3 * 3600).contains(&age), "{age}");
         }
     }

@@ -10,15 +10,11 @@
 //! <dir>/data/         the store's
 //! ```
 
-use std::{
-    fs,
-    net::IpAddr,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fs, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use api::clock;
+use apiserver::RuntimeConfig;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +26,7 @@ use crate::{
         self,
         service::{JoinService, save_record},
     },
-    leave, machine,
+    leave, machine, moved_clock,
     pki::{Authorities, Pair},
     recover, shutdown,
     snapshot::schedule::{self, Schedule},
@@ -61,6 +57,8 @@ enum End {
 /// where it may.
 pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     machine::use_all_descriptors();
+    let runtime_config = RuntimeConfig::parse(&args.runtime_config).context("--runtime-config")?;
+    let _moved = moved_clock::follow(args.clock_ahead.clone());
     let stop = shutdown::on_signal();
     if !args.dir.exists() && !args.init && args.join.is_none() {
         return Err(no_master(&args.dir));
@@ -209,7 +207,12 @@ fn store_config(dir: &Path, master: &Master, authorities: &Authorities) -> Resul
         client_listen: (listen, master.ports.client).into(),
         peer_url: master.url(master.ports.peer),
         client_url: master.url(master.ports.client),
-        tls: store::Tls { ca_pem: authorities.store.cert().to_owned(), cert_pem: identity.cert, key_pem: identity.key },
+        tls: store::Tls {
+            ca_pem: authorities.store.cert().to_owned(),
+            cert_pem: identity.cert,
+            key_pem: identity.key,
+            clock: clock::system_time,
+        },
         start,
         introduced: master.introduced.clone(),
         timing: store::Timing::default(),
@@ -222,7 +225,7 @@ async fn first_tokens(dir: &Path, service: &JoinService) -> Result<()> {
     let folder = dir.join("tokens");
     files::private_folder(&folder)?;
     for (role, name) in [(Role::Master, "master"), (Role::Node, "node")] {
-        let expires = in_hours(FIRST_TOKENS_HOURS)?;
+        let expires = in_hours(FIRST_TOKENS_HOURS);
         let (token, record) = Token::generate(service.authorities.cluster.cert(), role, expires, FIRST_TOKENS_USES)?;
         save_record(&service.store, &token, &record).await?;
         files::write_durably(&folder.join(name), format!("{token}\n").as_bytes(), 0o600)?;
@@ -242,7 +245,7 @@ pub(crate) async fn create_token(dir: &Path, role: Role, hours: u32, uses: u32) 
 async fn token_through(dir: &Path, url: &str, role: Role, hours: u32, uses: u32) -> Result<Token> {
     let pki = dir.join("pki");
     let authorities = Authorities::load(&pki)?;
-    let (token, record) = Token::generate(authorities.cluster.cert(), role, in_hours(hours)?, uses)?;
+    let (token, record) = Token::generate(authorities.cluster.cert(), role, in_hours(hours), uses)?;
     let access =
         etcd::Access { authority: authorities.store.cert().to_owned(), identity: Pair::load(&pki, "etcd-client")? };
     let put = join::service::put_record(&token, &record)?;
@@ -250,7 +253,7 @@ async fn token_through(dir: &Path, url: &str, role: Role, hours: u32, uses: u32)
     Ok(token)
 }
 
-fn in_hours(hours: u32) -> Result<u64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("this machine's clock is before 1970")?;
-    Ok((now + Duration::from_secs(u64::from(hours) * 3600)).as_secs())
+/// The end of a token's life, in seconds since 1970.
+fn in_hours(hours: u32) -> u64 {
+    (clock::since_epoch() + Duration::from_secs(u64::from(hours) * 3600)).as_secs()
 }

@@ -12,7 +12,10 @@ use rustls::{
 use crate::pki::Pair;
 
 /// Serves `identity`, followed by `authority` itself so that a joining machine finds the hash of its token in the chain.
-pub(crate) fn server_config(authority: &str, identity: &Pair) -> Result<Arc<ServerConfig>> {
+///
+/// # Errors
+/// Certificates or a key that cannot be read or do not fit together.
+pub fn server_config(authority: &str, identity: &Pair) -> Result<Arc<ServerConfig>> {
     let authorities = certificates(authority).context("the cluster authority is damaged")?;
     let mut roots = RootCertStore::empty();
     for certificate in authorities.iter().cloned() {
@@ -28,6 +31,7 @@ pub(crate) fn server_config(authority: &str, identity: &Pair) -> Result<Arc<Serv
         .with_client_cert_verifier(verifier.allow_unauthenticated().build()?)
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.time_provider = Arc::new(client::tls::ProcessClock);
     Ok(Arc::new(config))
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use api::clock;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -45,7 +46,7 @@ pub(crate) async fn run(config: &Config, node_uid: String, shutdown: Cancellatio
 }
 
 async fn renew(leases: &Api<Lease>, config: &Config, node_uid: &str) -> Result<(), kube::Error> {
-    let spec = spec(config, Timestamp::now());
+    let spec = spec(config, clock::now());
     let patch = Patch::Merge(json!({ "spec": spec }));
     match leases.patch(&config.node_name, &PatchParams::default(), &patch).await {
         Ok(_) => Ok(()),

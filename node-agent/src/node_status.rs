@@ -55,7 +55,7 @@ async fn try_register(config: &Config) -> Result<String, kube::Error> {
         None => {
             let object = json!({ "metadata": { "name": config.node_name, "labels": labels } });
             let mut node: Node = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
-            node.status = Some(status(config, &NodeStatus::default(), &Readiness::starting(), Timestamp::now()));
+            node.status = Some(status(config, &NodeStatus::default(), &Readiness::starting(), api::clock::now()));
             nodes.create(&PostParams::default(), &node).await?
         }
         Some(node) => {
@@ -141,7 +141,7 @@ async fn report(
             return Ok(());
         }
     };
-    let new = status(config, &old, readiness, Timestamp::now());
+    let new = status(config, &old, readiness, api::clock::now());
     if let Some(patch) = patch(&old, &new) {
         nodes.patch_status(&config.node_name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
     }

@@ -1,6 +1,11 @@
 //! What a store needs to start.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 /// How a member begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,8 @@ pub struct Tls {
     pub cert_pem: String,
     /// Its key.
     pub key_pem: String,
+    /// What time it is, for whether a certificate is good.
+    pub clock: fn() -> SystemTime,
 }
 
 impl std::fmt::Debug for Tls {

@@ -4,7 +4,11 @@
 //! numbers as 16 hexadecimal digits. A certificate of another cluster is refused although its authority may be trusted; one
 //! of a cluster that took the place of this one also carries `kontiki://<this cluster>/succeeded-by/<that cluster>`.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -18,6 +22,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
+    time_provider::TimeProvider,
 };
 use tokio::sync::watch;
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
@@ -61,6 +66,16 @@ impl ResolvesClientCert for Resolver {
     }
 }
 
+/// What time it is to this member.
+#[derive(Debug)]
+struct Clock(fn() -> SystemTime);
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        (self.0)().duration_since(UNIX_EPOCH).ok().map(UnixTime::since_unix_epoch)
+    }
+}
+
 /// This member's certificate and the authority it trusts.
 #[derive(Debug)]
 pub(crate) struct Credentials {
@@ -69,6 +84,7 @@ pub(crate) struct Credentials {
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
     resolver: Arc<Resolver>,
+    clock: Arc<Clock>,
     /// The cluster that took the place of this one, once one of its members was met.
     successor: watch::Sender<Option<u64>>,
 }
@@ -86,8 +102,8 @@ impl Credentials {
         }
         let key = certified_key(&provider, tls, cluster_id, member_id)?;
         let resolver = Arc::new(Resolver(ArcSwap::from_pointee(key)));
-        let successor = watch::Sender::new(None);
-        Ok(Self { cluster_id, member_id, provider, roots: Arc::new(roots), resolver, successor })
+        let (successor, clock) = (watch::Sender::new(None), Arc::new(Clock(tls.clock)));
+        Ok(Self { cluster_id, member_id, provider, roots: Arc::new(roots), resolver, clock, successor })
     }
 
     /// Shows another certificate from the next handshake on.
@@ -108,6 +124,7 @@ impl Credentials {
             .map_err(|why| bad(&why))?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(self.resolver.clone());
+        config.time_provider = self.clock.clone();
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
@@ -127,6 +144,7 @@ impl Credentials {
         let builder: rustls::ConfigBuilder<ClientConfig, WantsClientCert> =
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = builder.with_client_cert_resolver(self.resolver.clone());
+        config.time_provider = self.clock.clone();
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }

@@ -61,7 +61,7 @@ fn is_overdue(pod: &Object) -> bool {
     let grace = pod.body.i64_at("metadata.deletionGracePeriodSeconds").unwrap_or_default();
     let end: Option<Timestamp> = pod.str_at("metadata.deletionTimestamp").parse().ok();
     let overdue = end.and_then(|end| end.checked_add(SignedDuration::from_secs(grace)).ok());
-    overdue.is_some_and(|overdue| overdue < Timestamp::now())
+    overdue.is_some_and(|overdue| overdue < api::clock::now())
 }
 
 /// Requests and limits under the names of quotas.

@@ -93,7 +93,7 @@ async fn start_store(dir: PathBuf) -> Store {
         client_listen,
         peer_url: format!("https://{peer_listen}"),
         client_url: format!("https://{client_listen}"),
-        tls: Tls { ca_pem: authority.pem.clone(), cert_pem, key_pem },
+        tls: Tls { ca_pem: authority.pem.clone(), cert_pem, key_pem, clock: std::time::SystemTime::now },
         start: Start::Init,
         introduced: BTreeMap::new(),
         timing: Timing::default(),

@@ -119,7 +119,12 @@ fn config(member: Place, limits: Limits, start: Start, introduced: BTreeMap<Plac
         client_listen: nowhere,
         peer_url: peer_url(member),
         client_url: client_url(member),
-        tls: Tls { ca_pem: String::new(), cert_pem: String::new(), key_pem: String::new() },
+        tls: Tls {
+            ca_pem: String::new(),
+            cert_pem: String::new(),
+            key_pem: String::new(),
+            clock: std::time::SystemTime::now,
+        },
         start,
         introduced,
         timing: Timing::default(),

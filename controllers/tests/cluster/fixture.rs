@@ -88,7 +88,7 @@ async fn start_store(dir: PathBuf) -> Store {
         client_listen,
         peer_url: format!("https://{peer_listen}"),
         client_url: format!("https://{client_listen}"),
-        tls: Tls { ca_pem, cert_pem, key_pem: key.serialize_pem() },
+        tls: Tls { ca_pem, cert_pem, key_pem: key.serialize_pem(), clock: std::time::SystemTime::now },
         start: Start::Init,
         introduced: BTreeMap::new(),
         timing: Timing::default(),

@@ -109,11 +109,13 @@ fn authority(url: &str) -> Result<(String, String)> {
 fn tls(token: &Token) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Arc::new(Pinned { authority_hash: token.authority_hash.clone(), provider: provider.clone() });
-    Ok(ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
+        .with_no_client_auth();
+    config.time_provider = Arc::new(client::tls::ProcessClock);
+    Ok(config)
 }
 
 /// Accepts a chain that contains, and leads to, the authority with this hash.

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
@@ -182,7 +181,7 @@ impl JoinService {
             let unknown = "the token is not known here: make a new one with `kontiki token create` on a master";
             let kv = found.kvs.into_iter().next().context(unknown)?;
             let mut record: Record = serde_json::from_slice(&kv.value).context("the token's record is damaged")?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+            let now = api::clock::since_epoch().as_secs();
             token.check(&record, role, now)?;
             record.uses_left -= 1;
             let txn = TxnRequest {

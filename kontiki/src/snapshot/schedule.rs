@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use jiff::Timestamp;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +49,7 @@ pub(crate) async fn run(store: Store, schedule: Schedule, stop: CancellationToke
 }
 
 fn save(store: &Store, schedule: &Schedule) -> Result<PathBuf> {
-    let name = Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+    let name = api::clock::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
     let file = schedule.dir.join(format!("{name}{SUFFIX}"));
     store.save_snapshot(&file).with_context(|| format!("cannot write {}", file.display()))?;
     prune(&schedule.dir, schedule.keep)?;

@@ -83,11 +83,18 @@ fn is_killed(pid: i32) -> bool {
     masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & (KILL_BIT) != 0)
 }
 
-/// Starts `program` in a network namespace, detached from this terminal, with its output in `log`.
-pub(crate) fn spawn_in_netns(netns: &Path, program: &Path, arguments: &[String], log: &Path) -> Result<Child> {
+/// Starts `program` in a network namespace, detached from this terminal, with its output in `log` and one variable more.
+pub(crate) fn spawn_in_netns(
+    netns: &Path,
+    program: &Path,
+    arguments: &[String],
+    (variable, value): (&str, &Path),
+    log: &Path,
+) -> Result<Child> {
     let namespace = File::open(netns).with_context(|| format!("no network namespace {}", netns.display()))?;
     let output = OpenOptions::new().create(true).append(true).open(log)?;
     let mut command = Command::new(program);
+    command.env(variable, value);
     command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
     // Only the thread that starts the child enters the namespace, and it ends with that.
     let start = move || -> Result<Child> {

@@ -12,7 +12,7 @@ use super::{
     cluster::{Cluster, Host},
     process::{self, Process},
 };
-use crate::files;
+use crate::{files, moved_clock};
 
 /// Starts the process of this role on a host with this program's own file and records it. `creates` makes the server the first
 /// of a new cluster.
@@ -59,7 +59,8 @@ fn spawn(cluster: &Cluster, host: &Host, role: &str, creates: bool, program: &Pa
     };
     files::private_folder(&folder)?;
     let (netns, log) = (cluster.netns_path(&host.name), folder.join(format!("{role}.log")));
-    let child = process::spawn_in_netns(&netns, program, &arguments, &log)?;
+    let clock = cluster.clock_file(&host.name);
+    let child = process::spawn_in_netns(&netns, program, &arguments, (moved_clock::VARIABLE, &clock), &log)?;
     if let Some(process) = i32::try_from(child.id()).ok().and_then(Process::find) {
         process.save(&cluster.process_file(&host.name, role))?;
     }

@@ -30,6 +30,7 @@ pub(super) fn server_config(tls: &ServerTls) -> Result<ServerConfig, ServeError>
         .with_single_cert(chain, key)
         .map_err(|error| failed("certificate and key", &error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.time_provider = Arc::new(client::tls::ProcessClock);
     Ok(config)
 }
 

@@ -52,7 +52,12 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Tls { ca_pem: self.pem.clone(), cert_pem: certificate.pem(), key_pem: key.serialize_pem() }
+        Tls {
+            ca_pem: self.pem.clone(),
+            cert_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            clock: std::time::SystemTime::now,
+        }
     }
 
     pub(crate) fn client(&self, name: &str) -> Tls {

@@ -64,7 +64,7 @@ impl Target {
     pub(crate) async fn channel(&self) -> Channel {
         let endpoint = Channel::from_shared(self.url.clone()).unwrap();
         let endpoint = match &self.tls {
-            Some(Tls { ca_pem, cert_pem, key_pem }) => {
+            Some(Tls { ca_pem, cert_pem, key_pem, .. }) => {
                 let tls = ClientTlsConfig::new()
                     .ca_certificate(Certificate::from_pem(ca_pem))
                     .identity(Identity::from_pem(cert_pem, key_pem));
