@@ -28,6 +28,7 @@ pub(crate) mod runs;
 pub(crate) mod security;
 pub(crate) mod service_environment;
 pub(crate) mod status;
+mod steady;
 pub(crate) mod table;
 mod worker;
 

@@ -87,6 +87,7 @@ impl World {
             previous: &self.previous,
             memory: &self.memory,
             now: self.now,
+            time_of_day: self.now,
         }
     }
 }

@@ -25,8 +25,10 @@ pub(crate) struct View<'a> {
     pub(crate) previous: &'a PodStatus,
     /// What the worker remembers.
     pub(crate) memory: &'a Memory,
-    /// The time.
+    /// The time that waits are measured by ([`super::steady`]).
     pub(crate) now: Timestamp,
+    /// The time of day, for what is shown.
+    pub(crate) time_of_day: Timestamp,
 }
 
 /// One thing to do. The order of a plan's actions is the order to do them in.
@@ -251,9 +253,12 @@ fn runs_anew(view: &View, container: &Container) -> bool {
 
 fn restart(view: &View, container: &Container, finished_at: Option<Timestamp>, plan: &mut Plan) {
     let delay = view.memory.restarts.delay(&container.name);
-    let due = finished_at.and_then(|finished| finished.checked_add(delay).ok());
+    let record = runs::last(view.sandbox, &container.name);
+    let ended = record.and_then(|record| view.memory.ends.get(&record.id).copied()).or(finished_at);
+    let due = ended.and_then(|ended| ended.checked_add(delay).ok());
     match due {
-        Some(due) if due > view.now => {
+        // Without a delay nothing is due: an end may lie in the future of a clock that was set.
+        Some(due) if due > view.now && !delay.is_zero() => {
             let message = format!(
                 "back-off {} restarting failed container={} pod={}_{}({})",
                 go_duration(delay),

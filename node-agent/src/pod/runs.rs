@@ -40,9 +40,14 @@ pub(crate) fn records<'a>(sandbox: Option<&'a SandboxStatus>, name: &str) -> imp
     sandbox.into_iter().flat_map(|sandbox| &sandbox.containers).filter(move |record| record.name == name)
 }
 
+/// The latest record of a container.
+pub(crate) fn last<'a>(sandbox: Option<&'a SandboxStatus>, name: &str) -> Option<&'a ContainerStatus> {
+    records(sandbox, name).max_by_key(|record| record.attempt)
+}
+
 /// The latest run inside the present sandbox.
 pub(crate) fn in_sandbox<'a>(sandbox: Option<&'a SandboxStatus>, name: &str) -> Run<'a> {
-    let Some(record) = records(sandbox, name).max_by_key(|record| record.attempt) else { return Run::Never };
+    let Some(record) = last(sandbox, name) else { return Run::Never };
     match &record.state {
         ContainerState::Created => Run::Created(record),
         ContainerState::Running { .. } => Run::Running(record),

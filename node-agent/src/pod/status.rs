@@ -26,7 +26,7 @@ pub(crate) struct Surroundings {
 
 /// The status of the pod in `view`, whose plan is `plan`.
 pub(crate) fn status(view: &View, plan: &Plan, around: &Surroundings) -> PodStatus {
-    let now = seconds(view.now);
+    let now = seconds(view.time_of_day);
     let mut status = view.previous.clone();
     status.observed_generation = view.pod.metadata.generation;
     status.start_time.get_or_insert(Time(now));

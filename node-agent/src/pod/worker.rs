@@ -23,6 +23,7 @@ use super::memory::{Failure, Memory, Stop};
 use super::plan::{self, Action, View};
 use super::probes::{self, Kind, News, Probes, Programs};
 use super::status::{self, Surroundings};
+use super::steady::Steady;
 use super::{is_host_network, runs};
 use crate::runtime::{ContainerState, ContainerStatus, SandboxState, SandboxStatus};
 use crate::volumes::Directories;
@@ -97,6 +98,10 @@ enum Acted {
 struct Worker {
     context: Arc<Context>,
     desired: watch::Receiver<Desired>,
+    /// What waits are measured by.
+    steady: Steady,
+    /// The sandbox was looked at before.
+    has_looked: bool,
     uid: String,
     events: PodEvents,
     memory: Memory,
@@ -123,6 +128,8 @@ impl Worker {
             )
         });
         Self {
+            steady: Steady::new(api::clock::now()),
+            has_looked: false,
             uid: super::uid(&pod).to_owned(),
             events: PodEvents::new(context.recorder.clone(), &pod),
             memory: Memory::default(),
@@ -145,9 +152,16 @@ impl Worker {
             status::adopt_foreign(&mut self.status, pod.status.as_ref().unwrap_or(&PodStatus::default()));
         }
         let sandbox = self.observe(&pod).await;
-        let now = Timestamp::now();
-        let view =
-            View { pod: &pod, gone, sandbox: sandbox.as_ref(), previous: &self.status, memory: &self.memory, now };
+        let now = self.steady.now();
+        let view = View {
+            pod: &pod,
+            gone,
+            sandbox: sandbox.as_ref(),
+            previous: &self.status,
+            memory: &self.memory,
+            now,
+            time_of_day: api::clock::now(),
+        };
         if plan::is_stopping(&view) && self.memory.stopping_since.is_none() {
             self.memory.stopping_since = Some(now);
             return Next::Again;
@@ -183,7 +197,7 @@ impl Worker {
         if acted == Acted::Changed || finished_now {
             return Next::Again;
         }
-        let mut pause = plan.wake.map_or(REFRESH, |wake| until(wake, Timestamp::now()));
+        let mut pause = plan.wake.map_or(REFRESH, |wake| until(wake, self.steady.now()));
         if reported == Reported::Refused || acted == Acted::Failed || !last.is_empty() {
             pause = pause.min(RETRY);
         }
@@ -200,6 +214,8 @@ impl Worker {
         let mut sandbox = self.context.runtime.pod(&self.uid)?;
         self.read_messages(pod, &sandbox).await;
         sandbox.containers.extend(self.memory.failed_starts.iter().cloned());
+        let began = !std::mem::replace(&mut self.has_looked, true);
+        self.memory.note_ends(&sandbox.containers, self.steady.now(), began);
         let running: Vec<&ContainerStatus> =
             sandbox.containers.iter().filter(|c| matches!(c.state, ContainerState::Running { .. })).collect();
         let ids: Vec<&str> = running.iter().map(|record| record.id.as_str()).collect();
@@ -263,13 +279,13 @@ impl Worker {
                 }
                 Action::Terminate { id, name, grace, message } => {
                     self.events.tell_of(&name, "Killing", message);
-                    self.memory.stops.insert(id.clone(), Stop { signalled_at: Timestamp::now(), killed_at: None });
+                    self.memory.stops.insert(id.clone(), Stop { signalled_at: self.steady.now(), killed_at: None });
                     let hook = self.pre_stop(pod, &name, &id);
                     self.stop_container(id, Duration::try_from(grace).unwrap_or(Duration::MAX), hook);
                     true
                 }
                 Action::Kill { id } => {
-                    let now = Timestamp::now();
+                    let now = self.steady.now();
                     let stop =
                         self.memory.stops.entry(id.clone()).or_insert(Stop { signalled_at: now, killed_at: None });
                     stop.killed_at = Some(now);

@@ -116,6 +116,7 @@ fn attempt(entry: &Entry, pod: &str, container: &str, previous: bool) -> Result<
 }
 
 fn selection(options: &Options) -> Result<Selection, Refusal> {
+    // Lines bear the time of their shim, which is the machine's.
     let since = match (options.since_time, options.since_seconds) {
         (Some(time), _) => Some(time),
         (None, Some(seconds)) => Timestamp::now().checked_sub(SignedDuration::from_secs(seconds)).ok(),

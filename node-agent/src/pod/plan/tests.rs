@@ -86,6 +86,16 @@ fn restarts_back_off() {
 }
 
 #[test]
+fn a_clock_that_was_set_makes_no_restart_wait_longer() {
+    // By its shim's clock, which is an hour ahead, the container ends an hour from now.
+    let mut world = World::new(single("Always"), Some(sandbox(vec![exited("a", 1, 1, 3600)])));
+    assert_eq!(actions(&world), [start("a", 2)], "the first restart waits for nothing");
+    world.memory.restarts.restarted("a", at(0), at(1));
+    world.memory.ends.insert("a-1".to_owned(), at(8));
+    assert_eq!(plan(&world.view()).wake, Some(at(18)));
+}
+
+#[test]
 fn a_failed_pull_is_news_first_and_a_back_off_then() {
     let mut world = World::new(single("Always"), Some(sandbox(vec![])));
     let mut failure = failure("ErrImagePull", 10, 20);

@@ -167,7 +167,7 @@ fn vanished(view: &View, status: &Status) -> State {
     let terminated = ContainerStateTerminated {
         container_id: status.container_id.clone(),
         exit_code: 137,
-        finished_at: started.is_some().then(|| Time(seconds(view.now))),
+        finished_at: started.is_some().then(|| Time(seconds(view.time_of_day))),
         message: Some(message),
         reason: Some("ContainerStatusUnknown".to_owned()),
         signal: None,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::Worker;
@@ -19,7 +19,7 @@ impl Worker {
     /// Makes everything containers need, or remembers why that is not possible now.
     pub(super) async fn create_sandbox(&mut self, pod: &Pod) {
         let result = self.try_create_sandbox(pod).await;
-        let now = Timestamp::now();
+        let now = self.steady.now();
         self.memory.sandbox_failure = result.as_ref().err().map(|message| Failure {
             reason: "FailedCreatePodSandBox".to_owned(),
             message: message.clone(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
 use kube::Api;
 
@@ -45,7 +45,8 @@ impl Worker {
             Ok(spec) => spec,
             Err(error) => {
                 self.events.warn_of(name, "Failed", format!("Error: {error}"));
-                self.fail_start(name, retry("CreateContainerConfigError", error.to_string(), CONFIG_RETRY));
+                let failure = self.retry("CreateContainerConfigError", error.to_string(), CONFIG_RETRY);
+                self.fail_start(name, failure);
                 return;
             }
         };
@@ -75,11 +76,16 @@ impl Worker {
             let name = &container.name;
             self.events.warn_of(name, "FailedPostStartHook", format!("PostStartHook failed: {why}"));
             self.events.tell_of(name, "Killing", "FailedPostStartHook".to_owned());
-            self.memory.stops.insert(id.to_owned(), Stop { signalled_at: Timestamp::now(), killed_at: None });
+            self.memory.stops.insert(id.to_owned(), Stop { signalled_at: self.steady.now(), killed_at: None });
             let grace = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
             let hook = self.pre_stop(pod, name, id);
             self.stop_container(id.to_owned(), Duration::from_secs(u64::try_from(grace).unwrap_or(1)), hook);
         }
+    }
+
+    fn retry(&self, reason: &str, message: String, delay: SignedDuration) -> Failure {
+        let now = self.steady.now();
+        Failure { reason: reason.to_owned(), message, waiting: None, at: now, retry_at: now + delay }
     }
 
     /// A restart makes the next one wait longer.
@@ -104,10 +110,11 @@ impl Worker {
         let is_run = matches!(error, Error::Start(start) if start.reason == StartReason::Run);
         if !is_run {
             let delay = self.memory.restarts.fail(name);
-            self.fail_start(name, retry(error.reason(), message, delay));
+            let failure = self.retry(error.reason(), message, delay);
+            self.fail_start(name, failure);
             return;
         }
-        let now = Timestamp::now();
+        let now = api::clock::now();
         let exit = Exit {
             code: START_ERROR,
             signal: None,
@@ -164,7 +171,7 @@ impl Worker {
                 self.events.warn_of(name, "Failed", format!("Failed to pull image \"{reference}\": {message}"));
                 self.events.warn_of(name, "Failed", format!("Error: {}", error.reason()));
                 let waiting = format!("Back-off pulling image \"{reference}\": {message}");
-                let mut failure = retry(error.reason(), message, delay);
+                let mut failure = self.retry(error.reason(), message, delay);
                 if failure.reason == "ErrImagePull" {
                     failure.waiting = Some(("ImagePullBackOff".to_owned(), waiting));
                 }
@@ -282,11 +289,6 @@ impl Worker {
         }
         Ok(sources)
     }
-}
-
-fn retry(reason: &str, message: String, delay: SignedDuration) -> Failure {
-    let now = Timestamp::now();
-    Failure { reason: reason.to_owned(), message, waiting: None, at: now, retry_at: now + delay }
 }
 
 /// The API fills the policy in; for objects that passed it by, the rule is the same: `latest` is always looked up.
