@@ -178,6 +178,8 @@ pub struct Kind {
     pub orphan_by_default: bool,
     /// Why the kind should no longer be used; empty if it may. Sent as a Warning with every answer.
     pub deprecation: &'static str,
+    /// Whether it is served although nobody asked for it by `--runtime-config`.
+    pub served_by_default: bool,
     /// Fills in what the API promises for absent fields.
     pub defaults: fn(&mut Struct),
     /// Whether a new object keeps the status it comes with, although the status is written apart later.
@@ -253,6 +255,7 @@ impl Kind {
         returns_deleted: false,
         orphan_by_default: false,
         deprecation: "",
+        served_by_default: true,
         defaults: |_| {},
         created_with_status: false,
         on_create: |_| {},
@@ -284,6 +287,11 @@ impl Kind {
     ) -> Self {
         let stored_as = Some(present);
         Self { group, version, stored_as, deprecation, short_names: &[], categories: &[], ..*present }
+    }
+
+    /// The beta of a kind that is stable by now: a view in the same group, which is not served unless it is switched on.
+    pub const fn preview(present: &'static Self, version: &'static str, deprecation: &'static str) -> Self {
+        Self { served_by_default: false, ..Self::view(present, present.group, version, deprecation) }
     }
 
     /// `apps/v1`, or `v1` for the core group.

@@ -265,6 +265,19 @@ pub fn generate(base: &str, mut random: u64) -> String {
     name
 }
 
+/// Whether a text is a version in the words of semver.org: `1.2.3-alpha.1+build`.
+pub fn is_semantic_version(text: &str) -> bool {
+    let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
+    let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |part: &str| digits(part) && (part == "0" || !part.starts_with('0'));
+    core.split('.').count() == 3
+        && core.split('.').all(number)
+        && pre.is_none_or(|pre| pre.split('.').all(|part| word(part) && (!digits(part) || number(part))))
+        && build.is_none_or(|build| build.split('.').all(word))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,5 +317,15 @@ mod tests {
             assert!(name.starts_with(&base[..base.len().min(58)]) && name.len() <= LABEL_MAX);
         }
         assert_ne!(generate("web-", 1), generate("web-", 2));
+    }
+
+    #[test]
+    fn versions_are_those_of_the_specification() {
+        for good in ["0.0.0", "1.2.3", "1.2.3-alpha.1", "1.0.0-0a.b-c+build.01"] {
+            assert!(is_semantic_version(good), "{good}");
+        }
+        for bad in ["", "1", "1.2", "01.2.3", "1.2.3-", "1.2.3-01", "1.2.3+", "v1.2.3", "1.2.3.4"] {
+            assert!(!is_semantic_version(bad), "{bad}");
+        }
     }
 }

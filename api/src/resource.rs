@@ -3,3 +3,5 @@
 //! CEL expressions of selectors are only bounded in length: whether they can be read is not checked.
 
 pub mod v1;
+pub mod v1beta1;
+pub mod v1beta2;

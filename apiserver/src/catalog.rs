@@ -5,11 +5,11 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use api::kind::{self, KINDS, Kind};
+use api::kind::{self, Kind};
 
-use crate::{discovery, openapi};
+use crate::{discovery, openapi, runtime_config::RuntimeConfig};
 
 /// A kind that users defined, with the schema it was defined with.
 #[derive(Clone)]
@@ -25,41 +25,49 @@ pub(crate) type Group = (&'static str, Vec<&'static str>);
 
 /// Everything that is served.
 pub(crate) struct Catalog {
+    built_in: Arc<[&'static Kind]>,
     custom: Vec<Custom>,
     groups: Vec<Group>,
     pub(crate) discovery: OnceLock<discovery::Documents>,
     pub(crate) v2: OnceLock<openapi::V2>,
     pub(crate) v3_index: OnceLock<discovery::Document>,
-    /// Documents of versions that have kinds which users defined.
     pub(crate) v3: BTreeMap<(&'static str, &'static str), Arc<OnceLock<openapi::Version>>>,
+    pub(crate) of_shapes: Arc<OnceLock<openapi::KindsOfShapes>>,
 }
 
-impl Default for Catalog {
-    fn default() -> Self {
-        Self::new(Vec::new(), None)
-    }
-}
+/// What is served when nobody says otherwise. Servers of one process share its documents.
+pub(crate) static BY_DEFAULT: LazyLock<Catalog> =
+    LazyLock::new(|| Catalog::new(RuntimeConfig::default().kinds().clone(), Vec::new(), None));
 
 impl Catalog {
-    /// The kinds that are built in, and these.
-    pub(crate) fn new(mut custom: Vec<Custom>, former: Option<&Self>) -> Self {
+    /// These kinds that are built in, and these that users defined. What is the same in `former` is taken over from there.
+    pub(crate) fn new(built_in: Arc<[&'static Kind]>, mut custom: Vec<Custom>, former: Option<&Self>) -> Self {
         custom.sort_by_key(|one| (one.kind.group, one.kind.version, one.kind.plural));
+        let former = former.filter(|former| same_kinds(&former.built_in, &built_in));
         let mut catalog = Self {
-            groups: groups(&custom),
+            groups: groups(&built_in, &custom),
+            built_in,
             custom,
             discovery: OnceLock::new(),
             v2: OnceLock::new(),
             v3_index: OnceLock::new(),
             v3: BTreeMap::new(),
+            of_shapes: former.map(|former| former.of_shapes.clone()).unwrap_or_default(),
         };
-        for one in &catalog.custom {
-            let key = (one.kind.group, one.kind.version);
+        let versions =
+            catalog.groups.iter().flat_map(|(group, versions)| versions.iter().map(|version| (*group, *version)));
+        let document = |key| {
             let known =
                 former.filter(|former| former.same_version(&catalog, key)).and_then(|former| former.v3.get(&key));
-            let document = known.cloned().unwrap_or_default();
-            catalog.v3.entry(key).or_insert(document);
-        }
+            (key, known.cloned().unwrap_or_default())
+        };
+        catalog.v3 = versions.map(document).collect();
         catalog
+    }
+
+    /// The same with these kinds that users defined, and no others.
+    pub(crate) fn with(&self, custom: Vec<Custom>) -> Self {
+        Self::new(self.built_in.clone(), custom, Some(self))
     }
 
     fn same_version(&self, other: &Self, (group, version): (&str, &str)) -> bool {
@@ -76,7 +84,8 @@ impl Catalog {
     /// The kinds of one group and version, sorted by plural.
     pub(crate) fn in_version(&self, group: &str, version: &str) -> Vec<&'static Kind> {
         let custom = self.custom_in(group, version).map(|one| one.kind);
-        let mut kinds: Vec<&'static Kind> = kind::in_version(group, version).iter().copied().chain(custom).collect();
+        let built_in = self.built_in.iter().copied().filter(|kind| (kind.group, kind.version) == (group, version));
+        let mut kinds: Vec<&'static Kind> = built_in.chain(custom).collect();
         kinds.sort_by_key(|kind| kind.plural);
         kinds
     }
@@ -90,10 +99,25 @@ impl Catalog {
     pub(crate) fn custom(&self) -> &[Custom] {
         &self.custom
     }
+
+    /// All kinds that are built in.
+    pub(crate) fn built_in(&self) -> &[&'static Kind] {
+        &self.built_in
+    }
 }
 
-fn groups(custom: &[Custom]) -> Vec<Group> {
+fn same_kinds(a: &[&'static Kind], b: &[&'static Kind]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| std::ptr::eq(*a, *b))
+}
+
+fn groups(built_in: &[&'static Kind], custom: &[Custom]) -> Vec<Group> {
+    let is_there =
+        |group: &str, version: &str| built_in.iter().any(|kind| (kind.group, kind.version) == (group, version));
     let mut groups = kind::groups();
+    for (group, versions) in &mut groups {
+        versions.retain(|version| is_there(group, version));
+    }
+    groups.retain(|(_, versions)| !versions.is_empty());
     for one in custom {
         let (group, version) = (one.kind.group, one.kind.version);
         match groups.iter_mut().find(|(known, _)| *known == group) {
@@ -101,7 +125,7 @@ fn groups(custom: &[Custom]) -> Vec<Group> {
             Some((_, versions)) if versions.contains(&version) => {}
             Some((_, versions)) => {
                 versions.push(version);
-                if !KINDS.iter().any(|kind| kind.group == group) {
+                if !built_in.iter().any(|kind| kind.group == group) {
                     versions.sort_by(|a, b| compare_versions(a, b));
                 }
             }

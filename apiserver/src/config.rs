@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
 
 use api::surroundings::Surroundings;
 
-use crate::{cidr::Cidr, dialer::NodeDialer, storage::encryption::KEY};
+use crate::{cidr::Cidr, dialer::NodeDialer, runtime_config::RuntimeConfig, storage::encryption::KEY};
 
 /// The configuration of one master's API server.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub cluster_ca: String,
     /// How long a pod stays on a node that is not ready or unreachable, unless it says otherwise.
     pub unreachable_toleration_seconds: i64,
+    /// Which of the built-in kinds are served.
+    pub runtime_config: RuntimeConfig,
     /// The time of day and chance.
     pub surroundings: Surroundings,
     /// The way to the nodes.

@@ -9,13 +9,13 @@ use std::sync::{Arc, atomic::Ordering};
 
 use api::apiextensions::v1::custom_resource_definition::KIND;
 use api::custom::{Compiler, Definition};
-use api::{Object, stored::StoredObject};
+use api::{Object, kind::Kind, stored::StoredObject};
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
 use crate::{
-    catalog::{Catalog, Custom},
+    catalog::{BY_DEFAULT, Catalog, Custom},
     server::ApiServer,
     watch::source::SourceEvent,
 };
@@ -29,13 +29,13 @@ pub(crate) struct CustomResources {
     changes: watch::Sender<u64>,
 }
 
-impl Default for CustomResources {
-    fn default() -> Self {
-        Self { catalog: ArcSwap::default(), definitions: ArcSwap::default(), changes: watch::Sender::new(0) }
-    }
-}
-
 impl CustomResources {
+    /// None yet, beside these kinds that are built in.
+    pub(crate) fn new(built_in: &Arc<[&'static Kind]>) -> Self {
+        let catalog = ArcSwap::from_pointee(Catalog::new(built_in.clone(), Vec::new(), Some(&BY_DEFAULT)));
+        Self { catalog, definitions: ArcSwap::default(), changes: watch::Sender::new(0) }
+    }
+
     /// What is served, for documents.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.catalog.load_full()
@@ -106,7 +106,7 @@ impl Registry {
         let former = server.custom.catalog();
         // The documents are made before anything changes, and change first: whoever finds a resource served
         // (or gone) finds it told (or gone) in every document.
-        server.custom.catalog.store(Arc::new(Catalog::new(all, Some(&former))));
+        server.custom.catalog.store(Arc::new(former.with(all)));
         server.storage.resources().set_custom(kinds);
         server.custom.definitions.store(Arc::new(self.definitions.clone()));
         server.custom.changes.send_modify(|count| *count += 1);

@@ -6,9 +6,8 @@
 //! at the first request for their version and kept.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use api::kind::{KINDS, Kind};
+use api::kind::Kind;
 use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
@@ -58,13 +57,8 @@ pub(crate) struct V2 {
     protobuf: Document,
 }
 
-/// The documents of what is built in, by group and version.
-static BUILT_IN: LazyLock<BTreeMap<(&'static str, &'static str), Version>> = LazyLock::new(|| {
-    let catalog = Catalog::default();
-    let versions =
-        catalog.groups().iter().flat_map(|(group, versions)| versions.iter().map(|version| (*group, *version)));
-    versions.map(|(group, version)| ((group, version), hashed(v3_document(&catalog, group, version)))).collect()
-});
+/// Which objects have the shapes of the tables, by the name of the definition.
+pub(crate) type KindsOfShapes = BTreeMap<String, Value>;
 
 fn hashed(document: Value) -> Version {
     let body = document.to_string();
@@ -74,13 +68,8 @@ fn hashed(document: Value) -> Version {
 
 /// The document of a group version.
 fn version<'c>(catalog: &'c Catalog, group: &str, version: &str) -> Option<&'c Version> {
-    let own = catalog.v3.iter().find(|(key, _)| **key == (group, version));
-    match own {
-        Some(((group, version), document)) => {
-            Some(document.get_or_init(|| hashed(v3_document(catalog, group, version))))
-        }
-        None => BUILT_IN.iter().find(|(key, _)| **key == (group, version)).map(|(_, document)| document),
-    }
+    let ((group, version), document) = catalog.v3.iter().find(|(key, _)| **key == (group, version))?;
+    Some(document.get_or_init(|| hashed(v3_document(catalog, group, version))))
 }
 
 fn v3_index(catalog: &Catalog) -> Document {
@@ -105,10 +94,14 @@ fn information() -> Value {
     json!({ "title": "Kubernetes", "version": crate::version::git_version() })
 }
 
+fn of_shapes(catalog: &Catalog) -> &KindsOfShapes {
+    catalog.of_shapes.get_or_init(|| definitions::kinds_of_shapes(catalog.built_in()))
+}
+
 fn v3_document(catalog: &Catalog, group: &str, version: &str) -> Value {
     let mut used = definitions::Used::with(catalog.custom_in(group, version));
     let paths = operations::paths(&catalog.in_version(group, version), Dialect::V3, &mut used);
-    let schemas = definitions::all(used, Dialect::V3);
+    let schemas = definitions::all(used, of_shapes(catalog), Dialect::V3);
     let token = json!({ "BearerToken": {
         "type": "apiKey", "name": "authorization", "in": "header", "description": "A bearer token",
     } });
@@ -122,9 +115,10 @@ fn v3_document(catalog: &Catalog, group: &str, version: &str) -> Value {
 
 fn v2_document(catalog: &Catalog) -> Value {
     let mut used = definitions::Used::with(catalog.custom().iter());
-    let kinds: Vec<&Kind> = KINDS.iter().copied().chain(catalog.custom().iter().map(|custom| custom.kind)).collect();
+    let custom = catalog.custom().iter().map(|custom| custom.kind);
+    let kinds: Vec<&Kind> = catalog.built_in().iter().copied().chain(custom).collect();
     let paths = operations::paths(&kinds, Dialect::V2, &mut used);
-    let definitions = definitions::all(used, Dialect::V2);
+    let definitions = definitions::all(used, of_shapes(catalog), Dialect::V2);
     json!({ "swagger": "2.0", "info": information(), "paths": paths, "definitions": definitions })
 }
 

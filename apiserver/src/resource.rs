@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::watch::hub::Hub;
+use crate::{runtime_config::RuntimeConfig, watch::hub::Hub};
 
 /// The root of all objects in the store.
 pub(crate) const ROOT: &str = "/registry/";
@@ -26,6 +26,8 @@ pub(crate) struct Resource {
     pub root: String,
     /// True when values are encrypted before they leave the server.
     pub encrypted: bool,
+    /// False for what is switched off: no client reaches it, while the control plane itself goes on with it.
+    pub(crate) served: bool,
     /// The events of this resource, once somebody watches it.
     pub(crate) hub: OnceLock<Arc<Hub>>,
     /// Cancelled when the resource is served no longer, or as another kind: what watches it has to begin anew.
@@ -33,13 +35,14 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    fn new(kind: &'static Kind) -> Self {
+    fn new(kind: &'static Kind, served: bool) -> Self {
         let stored = kind.storage();
         let group = if stored.group.is_empty() { String::new() } else { format!("{}/", stored.group) };
         Self {
             kind,
             root: format!("{ROOT}{group}{}/", stored.plural),
             encrypted: (kind.group, kind.plural) == ("", "secrets"),
+            served,
             hub: OnceLock::new(),
             gone: CancellationToken::new(),
         }
@@ -79,22 +82,22 @@ pub(crate) struct Resources {
     changes: watch::Sender<u64>,
 }
 
-impl Default for Resources {
-    fn default() -> Self {
+impl Resources {
+    /// All that is built in, of which clients reach what is served.
+    pub(crate) fn new(config: &RuntimeConfig) -> Self {
         let mut built_in: ByName<Vec<Arc<Resource>>> = BTreeMap::new();
         for kind in KINDS {
+            let served = config.kinds().iter().any(|served| std::ptr::eq(*served, *kind));
             let group = built_in.entry(kind.group).or_default();
-            group.entry(kind.plural).or_default().push(Arc::new(Resource::new(kind)));
+            group.entry(kind.plural).or_default().push(Arc::new(Resource::new(kind, served)));
         }
         Self { built_in, custom: ArcSwap::default(), changes: watch::Sender::new(0) }
     }
-}
 
-impl Resources {
-    fn find(&self, group: &str, plural: &str, wanted: impl Fn(&Kind) -> bool) -> Option<Arc<Resource>> {
+    fn find(&self, group: &str, plural: &str, wanted: impl Fn(&Resource) -> bool) -> Option<Arc<Resource>> {
         let find = |resources: &ByName<Vec<Arc<Resource>>>| {
             let versions = resources.get(group)?.get(plural)?;
-            versions.iter().find(|resource| wanted(resource.kind)).cloned()
+            versions.iter().find(|resource| wanted(resource)).cloned()
         };
         find(&self.built_in).or_else(|| find(&self.custom.load()))
     }
@@ -102,13 +105,18 @@ impl Resources {
     /// The resource of this group and plural name in the version in which it is stored, or another if that is not
     /// served.
     pub(crate) fn get(&self, group: &str, plural: &str) -> Option<Arc<Resource>> {
-        let stored = self.find(group, plural, |kind| kind.stored_as.is_none());
+        let stored = self.find(group, plural, |resource| resource.kind.stored_as.is_none());
         stored.or_else(|| self.find(group, plural, |_| true))
     }
 
     /// The resource that is served under this group, version and plural name.
     pub(crate) fn served(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
-        self.find(group, plural, |kind| kind.version == version)
+        self.find(group, plural, |resource| resource.served && resource.kind.version == version)
+    }
+
+    /// The same, though it may be switched off.
+    pub(crate) fn known(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
+        self.find(group, plural, |resource| resource.kind.version == version)
     }
 
     /// Every resource.
@@ -122,7 +130,7 @@ impl Resources {
     pub(crate) fn has_version(&self, group: &str, version: &str) -> bool {
         let has = |resources: &ByName<Vec<Arc<Resource>>>| {
             let all = resources.get(group).into_iter().flat_map(BTreeMap::values).flatten();
-            all.into_iter().any(|resource| resource.kind.version == version)
+            all.into_iter().any(|resource| resource.served && resource.kind.version == version)
         };
         has(&self.built_in) || has(&self.custom.load())
     }
@@ -142,7 +150,7 @@ impl Resources {
         for kind in kinds.into_iter().filter(|kind| !is_built_in(kind)) {
             let known = before.get(kind.group).and_then(|resources| resources.get(kind.plural)).into_iter().flatten();
             let same = known.into_iter().find(|resource| std::ptr::eq(resource.kind, kind)).cloned();
-            let resource = same.unwrap_or_else(|| Arc::new(Resource::new(kind)));
+            let resource = same.unwrap_or_else(|| Arc::new(Resource::new(kind, true)));
             custom.entry(kind.group).or_default().entry(kind.plural).or_default().push(resource);
         }
         let still = |resource: &Arc<Resource>| {
@@ -168,7 +176,7 @@ mod tests {
 
     #[test]
     fn keys_name_group_resource_namespace_and_object() {
-        let resources = Resources::default();
+        let resources = Resources::new(&RuntimeConfig::default());
         let key = |group, plural, namespace, name| resources.get(group, plural).unwrap().key(namespace, name);
         assert_eq!(key("", "pods", "a", "b"), "/registry/pods/a/b");
         assert_eq!(key("", "namespaces", "", "a"), "/registry/namespaces/a");
@@ -180,5 +188,11 @@ mod tests {
             assert_eq!(resources.served(group, version, plural).unwrap().root, "/registry/apps/deployments/");
         }
         assert!(resources.served("apps", "v2", "deployments").is_none());
+        let beta = ("storage.k8s.io", "v1beta1", "volumeattributesclasses");
+        assert!(resources.served(beta.0, beta.1, beta.2).is_none() && !resources.has_version(beta.0, beta.1));
+        assert_eq!(
+            resources.known(beta.0, beta.1, beta.2).unwrap().root,
+            "/registry/storage.k8s.io/volumeattributesclasses/"
+        );
     }
 }

@@ -103,12 +103,13 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
         return Err(StartError::NoServiceRange);
     }
     let keys = Arc::new(TokenKeys::new(&config.issuer, &config.token_keys)?);
-    let resources = Arc::new(Resources::default());
+    let resources = Arc::new(Resources::new(&config.runtime_config));
     let (mut registry, mut indicators) = (Registry::default(), Registry::default());
     store.register_metrics(&mut registry);
     let storage = Storage::new(store, Keyring::new(&config.master_key), resources);
     let metrics = Metrics::register(&mut registry, &mut indicators);
     let roles = Arc::new(RwLock::new(RoleIndex::default()));
+    let custom = CustomResources::new(config.runtime_config.kinds());
     let server = ApiServer(Arc::new(Server {
         authenticator: Authenticator::new(
             keys.clone(),
@@ -120,7 +121,7 @@ pub fn router(store: Store, config: Config) -> Result<ApiServer, StartError> {
         config,
         storage,
         keys,
-        custom: CustomResources::default(),
+        custom,
         limits: InFlight::default(),
         turns: Turns::default(),
         metrics,
@@ -153,7 +154,8 @@ impl ApiServer {
     }
 
     /// All objects of a resource and then every change, without a codec; `None` when there is no such resource and
-    /// there cannot be one. One that users define may come later, and go again.
+    /// there cannot be one. One that users define may come later, and go again. What is switched off is there all the same:
+    /// whoever asks here is part of the control plane.
     pub fn local_source(
         &self,
         group: &str,
@@ -161,7 +163,7 @@ impl ApiServer {
         plural: &str,
     ) -> Option<impl Stream<Item = SourceEvent> + Send + use<>> {
         let resources = self.0.storage.resources();
-        let target = match resources.served(group, version, plural) {
+        let target = match resources.known(group, version, plural) {
             Some(resource) if resource.kind.custom.is_none() => Target::BuiltIn(resource),
             None if !resources.may_be_custom(group) => return None,
             _ => Target::Custom(group.to_owned(), version.to_owned(), plural.to_owned()),

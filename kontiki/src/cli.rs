@@ -89,6 +89,9 @@ pub(crate) struct UpArgs {
     /// With --restore: a folder of a master of the cluster that was saved, for its keys
     #[arg(long, requires = "restore")]
     pub(crate) keys_from: Option<PathBuf>,
+    /// Which API versions are served, as for kube-apiserver: api/beta=true, batch/v1/cronjobs=false
+    #[arg(long, value_name = "API=BOOL", value_delimiter = ',')]
+    pub(crate) runtime_config: Vec<String>,
 }
 
 /// Flags of `kontiki server`.

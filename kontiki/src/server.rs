@@ -72,7 +72,7 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let mut master = found?;
     leave::refuse_former(&args.dir)?;
     loop {
-        match serve(&args.dir, &master, schedule.clone(), stop.child_token()).await? {
+        match serve(&args.dir, &master, &runtime_config, schedule.clone(), stop.child_token()).await? {
             End::Stopped => return Ok(()),
             End::Lost(Loss::Removed) if leave::has_left(&args.dir) => {
                 tracing::info!(name = master.name, "this master has left its cluster");
@@ -109,7 +109,13 @@ async fn own_master(args: &ServerArgs) -> Result<Master> {
 }
 
 /// One run, from the store's start to its end.
-async fn serve(dir: &Path, master: &Master, schedule: Option<Schedule>, stop: CancellationToken) -> Result<End> {
+async fn serve(
+    dir: &Path,
+    master: &Master,
+    runtime_config: &RuntimeConfig,
+    schedule: Option<Schedule>,
+    stop: CancellationToken,
+) -> Result<End> {
     let pki = dir.join("pki");
     let authorities = Authorities::load(&pki)?;
     let address = listen_address(master.address);
@@ -140,7 +146,7 @@ async fn serve(dir: &Path, master: &Master, schedule: Option<Schedule>, stop: Ca
         service_account_key: service_account_key.clone(),
         master_key,
     });
-    let api = components::api_server(&store, master, &pki, &service_account_key, master_key)?;
+    let api = components::api_server(&store, master, &pki, &service_account_key, master_key, runtime_config.clone())?;
     let serving = tls::server_config(join_service.authorities.cluster.cert(), &Pair::load(&pki, "apiserver")?)?;
     let router = api.router().merge(join::service::routes(join_service.clone()));
     let mut tasks = JoinSet::new();

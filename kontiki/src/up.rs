@@ -39,6 +39,7 @@ const LOCK: &str = "/run/lock/kontiki-up.lock";
 /// Starts a cluster, or says that it runs.
 pub(crate) async fn run(args: UpArgs, say: &mut dyn FnMut(&str)) -> Result<()> {
     let start = Instant::now();
+    apiserver::RuntimeConfig::parse(&args.runtime_config).context("--runtime-config")?;
     preflight::check(args.single || args.workers > 0)?;
     let dir = absolute(&args.folder.dir)?;
     let known = Cluster::load(&dir)?;
@@ -58,8 +59,12 @@ pub(crate) async fn run(args: UpArgs, say: &mut dyn FnMut(&str)) -> Result<()> {
     }
     let fresh = known.is_none();
     let cluster = match known {
-        Some(cluster) => {
+        Some(mut cluster) => {
             say("Starting again what does not run");
+            if !args.runtime_config.is_empty() {
+                cluster.runtime_config.clone_from(&args.runtime_config);
+                cluster.save()?;
+            }
             network::create(&cluster)?;
             cluster
         }
@@ -113,6 +118,7 @@ fn plan(args: &UpArgs, dir: PathBuf) -> Result<Cluster> {
     let first = u8::from_str_radix(&cluster.tag[..2], 16).unwrap_or(0);
     cluster =
         Cluster::plan(cluster.dir, network::free_subnet(first)?, cluster.proxy_port, masters, workers, args.single);
+    cluster.runtime_config.clone_from(&args.runtime_config);
     cluster.save()?;
     let built = network::create(&cluster);
     drop(lock);

@@ -8,4 +8,4 @@ pub mod resource_slice;
 
 mod configuration;
 mod device;
-mod device_claim;
+pub(super) mod device_claim;

@@ -73,6 +73,9 @@ fn json_survives_the_typed_structs_of_k8s_openapi() {
         "flowcontrol.apiserver.k8s.io/v1" flowcontrol v1: FlowSchema PriorityLevelConfiguration;
         "resource.k8s.io/v1" resource v1: DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice;
         "storagemigration.k8s.io/v1" storagemigration v1: StorageVersionMigration;
+        "coordination.k8s.io/v1beta1" coordination v1beta1: LeaseCandidate;
+        "resource.k8s.io/v1beta1" resource v1beta1: ResourceClaim ResourceClaimTemplate ResourceSlice;
+        "scheduling.k8s.io/v1beta1" scheduling v1beta1: PodGroup Workload;
     }
     use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
     check::<k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService>(

@@ -65,6 +65,9 @@ fn every_type_has_exactly_the_published_fields() {
     generator.subschema_for::<api::resource::v1::ResourceClaimTemplate>();
     generator.subschema_for::<api::resource::v1::ResourceSlice>();
     generator.subschema_for::<api::scheduling::v1::PriorityClass>();
+    generator.subschema_for::<api::coordination::v1beta1::LeaseCandidate>();
+    generator.subschema_for::<api::scheduling::v1beta1::PodGroup>();
+    generator.subschema_for::<api::scheduling::v1beta1::Workload>();
     generator.subschema_for::<api::storage::v1::CSIDriver>();
     generator.subschema_for::<api::storage::v1::StorageClass>();
     generator.subschema_for::<api::storagemigration::v1::StorageVersionMigration>();

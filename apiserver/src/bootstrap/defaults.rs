@@ -1,9 +1,9 @@
 //! Objects every cluster begins with, besides its roles: made if they are missing, and never set back.
 
-use api::{kind, scheduling::v1::priority_class};
+use api::scheduling::v1::priority_class;
 use serde_json::{Value, json};
 
-use crate::{cidr::Cidr, server::Server};
+use crate::{catalog::Group, cidr::Cidr, server::Server};
 
 const PRIORITY_CLASSES: [&str; 2] = [
     "For pods the cluster cannot do without, which may run on any of its nodes.",
@@ -14,7 +14,7 @@ const PRIORITY_CLASSES: [&str; 2] = [
 pub(super) fn objects(server: &Server) -> Vec<Value> {
     let mut objects = priority_classes();
     objects.push(service_cidr(&server.config.service_cidrs));
-    objects.extend(api_services());
+    objects.extend(api_services(server.custom.catalog().groups()));
     objects.extend(super::flow_control::objects());
     objects
 }
@@ -46,6 +46,7 @@ fn service_cidr(ranges: &[Cidr]) -> Value {
 const PRIORITIES: &[(&str, &str, i64, i64)] = &[
     ("", "v1", 18000, 1),
     ("admissionregistration.k8s.io", "v1", 16700, 15),
+    ("admissionregistration.k8s.io", "v1beta1", 16700, 12),
     ("apiextensions.k8s.io", "v1", 16700, 15),
     ("apps", "v1", 17800, 15),
     ("apps", "v1beta1", 17800, 1),
@@ -57,7 +58,9 @@ const PRIORITIES: &[(&str, &str, i64, i64)] = &[
     ("batch", "v1", 17400, 15),
     ("batch", "v1beta1", 17400, 9),
     ("certificates.k8s.io", "v1", 17300, 15),
+    ("certificates.k8s.io", "v1beta1", 17300, 9),
     ("coordination.k8s.io", "v1", 16500, 15),
+    ("coordination.k8s.io", "v1beta1", 16500, 12),
     ("discovery.k8s.io", "v1", 16200, 15),
     ("events.k8s.io", "v1", 17750, 15),
     ("extensions", "v1beta1", 17150, 1),
@@ -67,9 +70,14 @@ const PRIORITIES: &[(&str, &str, i64, i64)] = &[
     ("policy", "v1", 17100, 15),
     ("rbac.authorization.k8s.io", "v1", 17000, 15),
     ("resource.k8s.io", "v1", 15200, 15),
+    ("resource.k8s.io", "v1beta1", 15200, 9),
+    ("resource.k8s.io", "v1beta2", 15200, 12),
     ("scheduling.k8s.io", "v1", 16600, 15),
+    ("scheduling.k8s.io", "v1beta1", 16600, 12),
     ("storage.k8s.io", "v1", 16800, 15),
+    ("storage.k8s.io", "v1beta1", 16800, 9),
     ("storagemigration.k8s.io", "v1", 16800, 15),
+    ("storagemigration.k8s.io", "v1beta1", 16800, 12),
 ];
 /// The priorities of a group that the table does not know.
 const OTHER: (i64, i64) = (1000, 100);
@@ -86,9 +94,9 @@ pub(crate) fn group_priority(group: &str) -> i64 {
 }
 
 /// One for each group and version this server serves itself.
-fn api_services() -> Vec<Value> {
-    let versions = kind::groups().into_iter().filter(|(group, _)| *group != AGGREGATOR);
-    let versions = versions.flat_map(|(group, versions)| versions.into_iter().map(move |version| (group, version)));
+fn api_services(groups: &[Group]) -> Vec<Value> {
+    let versions = groups.iter().filter(|(group, _)| *group != AGGREGATOR);
+    let versions = versions.flat_map(|(group, versions)| versions.iter().map(move |version| (*group, *version)));
     versions.map(|(group, version)| api_service(group, version)).collect()
 }
 
@@ -118,6 +126,7 @@ fn api_service(group: &str, version: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::kind;
 
     #[test]
     fn every_group_has_a_priority_of_its_own() {

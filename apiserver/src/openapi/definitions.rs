@@ -1,14 +1,13 @@
 //! One definition a type, from the schema tables.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use api::kind::{KINDS, Kind};
+use api::kind::Kind;
 use api::schema::{self, FieldDef, FieldKind, PatchStrategy, Topology, Type, types};
 use serde_json::{Map, Value, json};
 
 use super::descriptions::Description;
-use super::{Dialect, custom};
+use super::{Dialect, KindsOfShapes, custom};
 use crate::catalog::Custom;
 
 /// The definitions that a document refers to: those with a type, and those of leaf values.
@@ -142,7 +141,7 @@ fn leaf_name(owner: Type, kind: &FieldKind) -> Option<&'static str> {
 }
 
 /// All definitions that were referred to.
-pub(super) fn all(used: Used, dialect: Dialect) -> Map<String, Value> {
+pub(super) fn all(used: Used, kinds: &KindsOfShapes, dialect: Dialect) -> Map<String, Value> {
     let mut definitions = Map::new();
     for (name, one) in used.custom {
         definitions.insert(custom::list_name(one.kind), custom::list(&name, one.kind, dialect));
@@ -156,13 +155,13 @@ pub(super) fn all(used: Used, dialect: Dialect) -> Map<String, Value> {
         definitions.insert(name.to_owned(), schema);
     }
     for (name, ty) in used.types {
-        let schema = definition(&name, ty, dialect);
+        let schema = definition(&name, ty, kinds, dialect);
         definitions.insert(name, schema);
     }
     definitions
 }
 
-fn definition(name: &str, ty: Type, dialect: Dialect) -> Value {
+fn definition(name: &str, ty: Type, kinds: &KindsOfShapes, dialect: Dialect) -> Value {
     let description = Description::of(name);
     let mut schema = json!({ "type": "object" });
     let list_of = ty.name.strip_suffix("List").filter(|_| description.is_none());
@@ -198,7 +197,7 @@ fn definition(name: &str, ty: Type, dialect: Dialect) -> Value {
     if ty.atomic {
         schema["x-kubernetes-map-type"] = "atomic".into();
     }
-    if let Some(kinds) = GROUP_VERSION_KINDS.get(name) {
+    if let Some(kinds) = kinds.get(name) {
         schema["x-kubernetes-group-version-kind"] = kinds.clone();
     }
     schema
@@ -274,7 +273,7 @@ fn shape(owner: Type, kind: &FieldKind, dialect: Dialect) -> Value {
 }
 
 /// Which objects a definition is the shape of. Options and events of watches belong to every group version.
-static GROUP_VERSION_KINDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(|| {
+pub(super) fn kinds_of_shapes(served: &[&Kind]) -> KindsOfShapes {
     let mut kinds: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut add = |group: &str, version: &str, kind: &str, ty: Option<Type>| {
         if let Some(ty) = ty.or_else(|| schema::object_type(group, version, kind)) {
@@ -285,7 +284,7 @@ static GROUP_VERSION_KINDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(||
             }
         }
     };
-    for kind in KINDS {
+    for kind in served {
         add(kind.group, kind.version, kind.kind, Some(kind.ty));
         if kind.list_type().is_some() {
             add(kind.group, kind.version, &kind.list_kind(), kind.list_type());
@@ -299,4 +298,4 @@ static GROUP_VERSION_KINDS: LazyLock<BTreeMap<String, Value>> = LazyLock::new(||
     }
     add("", "v1", "Status", None);
     kinds.into_iter().map(|(name, kinds)| (name, Value::from(kinds))).collect()
-});
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::catalog::BY_DEFAULT;
 use http::{Method, Request};
 
 fn get(path_and_query: &str, headers: &[(&str, &str)]) -> Option<Response> {
@@ -7,7 +8,7 @@ fn get(path_and_query: &str, headers: &[(&str, &str)]) -> Option<Response> {
         request = request.header(*name, *value);
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    path(&Catalog::default(), &RequestInfo::new(&Method::GET, &parts.uri), &parts)
+    path(&BY_DEFAULT, &RequestInfo::new(&Method::GET, &parts.uri), &parts)
 }
 
 /// Every `$ref` of a document.
@@ -38,8 +39,8 @@ fn check_references(document: &Value, prefix: &str, definitions: &Value) {
 
 #[test]
 fn every_reference_leads_to_a_definition_with_a_description() {
-    let catalog = Catalog::default();
-    let v2 = v2_document(&catalog);
+    let catalog = &*BY_DEFAULT;
+    let v2 = v2_document(catalog);
     check_references(&v2, "#/definitions/", &v2["definitions"]);
     for (name, definition) in v2["definitions"].as_object().unwrap() {
         // Raw extensions and durations are described by nobody upstream either, and what is gone there no longer is.
@@ -49,14 +50,14 @@ fn every_reference_leads_to_a_definition_with_a_description() {
             assert!(definition.get("description").is_some(), "{name} has no description");
         }
     }
-    let apps = v3_document(&catalog, "apps", "v1");
+    let apps = v3_document(catalog, "apps", "v1");
     check_references(&apps, "#/components/schemas/", &apps["components"]["schemas"]);
     assert!(apps["components"]["schemas"].get("io.k8s.api.core.v1.Secret").is_none(), "only what is used");
 }
 
 #[test]
 fn what_kubectl_checks_before_it_sends_is_what_the_server_takes() {
-    let definitions = v2_document(&Catalog::default())["definitions"].clone();
+    let definitions = v2_document(&BY_DEFAULT)["definitions"].clone();
     let schema = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON";
     let properties =
         &definitions["io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"]["properties"];
@@ -70,7 +71,7 @@ fn what_kubectl_checks_before_it_sends_is_what_the_server_takes() {
 
 #[test]
 fn what_kubectl_looks_for_is_where_it_looks() {
-    let core = v3_document(&Catalog::default(), "", "v1");
+    let core = v3_document(&BY_DEFAULT, "", "v1");
     let patch = &core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
     assert_eq!(patch["x-kubernetes-group-version-kind"], json!({ "group": "", "kind": "Pod", "version": "v1" }));
     let names: Vec<&Value> = patch["parameters"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
@@ -94,7 +95,7 @@ fn what_kubectl_looks_for_is_where_it_looks() {
 
 #[test]
 fn a_hash_makes_a_document_immutable_and_a_wrong_one_leads_to_the_right_one() {
-    let index: Value = serde_json::from_slice(&v3_index(&Catalog::default()).body).unwrap();
+    let index: Value = serde_json::from_slice(&v3_index(&BY_DEFAULT).body).unwrap();
     let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
     let right = get(url, &[]).unwrap();
     assert_eq!(right.headers()[header::CACHE_CONTROL], "public, immutable");
@@ -111,7 +112,7 @@ fn version_two_comes_as_protobuf_to_those_who_ask() {
     let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     let response = get("/openapi/v2", &[("accept", accept)]).unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], V2_PROTOBUF);
-    let body = &v2_documents(&Catalog::default()).protobuf.body;
+    let body = &v2_documents(&BY_DEFAULT).protobuf.body;
     // swagger = 1, a text of three letters.
     assert_eq!(&body[..5], b"\x0a\x032.0");
     let json = get("/openapi/v2", &[("accept", "application/json")]).unwrap();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use api::surroundings::Surroundings;
-use apiserver::{ApiServer, Config, Connection, Fence, MASTERS, NodeDialer, UserInfo};
+use apiserver::{ApiServer, Config, Connection, Fence, MASTERS, NodeDialer, RuntimeConfig, UserInfo};
 use async_trait::async_trait;
 use axum::body::Body;
 use futures_util::StreamExt;
@@ -105,19 +105,24 @@ async fn start_store(dir: PathBuf) -> Store {
 impl Fixture {
     /// A server that is ready.
     pub(crate) async fn start() -> Self {
+        Self::serving(&[]).await
+    }
+
+    /// A server with these switches of `--runtime-config`.
+    pub(crate) async fn serving(switches: &[&str]) -> Self {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
         let dir = tempfile::tempdir().unwrap();
         let store = start_store(dir.path().join("store")).await;
-        Self::over(store, dir).await
+        Self::over(store, dir, RuntimeConfig::parse(switches).unwrap()).await
     }
 
     /// Another server, which learns from the store alone what this one does.
     pub(crate) async fn another(&self) -> Self {
-        Self::over(self.store.clone(), tempfile::tempdir().unwrap()).await
+        Self::over(self.store.clone(), tempfile::tempdir().unwrap(), RuntimeConfig::default()).await
     }
 
-    async fn over(store: Store, dir: TempDir) -> Self {
+    async fn over(store: Store, dir: TempDir, runtime_config: RuntimeConfig) -> Self {
         let port = free_address().port();
         let config = Config {
             member_id: MEMBER,
@@ -131,6 +136,7 @@ impl Fixture {
             master_key: [42; 32],
             cluster_ca: "the authority".into(),
             unreachable_toleration_seconds: Config::UNREACHABLE_TOLERATION_SECONDS,
+            runtime_config,
             surroundings: Surroundings::real(),
             dialer: Arc::new(Echo),
         };

@@ -35,6 +35,7 @@ mod resource_quota;
 mod resource_versions;
 mod routing;
 mod rules;
+mod runtime_config;
 mod server_side_apply;
 mod services;
 mod streaming;

@@ -110,6 +110,7 @@ fn start_server(store: &Store) -> ApiServer {
         master_key: [42; 32],
         cluster_ca: String::new(),
         unreachable_toleration_seconds: 1,
+        runtime_config: apiserver::RuntimeConfig::default(),
         surroundings: Surroundings::real(),
         dialer: Arc::new(NoNodes),
     };

@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use api::surroundings::Surroundings;
-use apiserver::{ApiServer, Cidr, DirectDialer, Fence, UserInfo};
+use apiserver::{ApiServer, Cidr, DirectDialer, Fence, RuntimeConfig, UserInfo};
 use axum::body::Body;
 use client::{Identity, Selection, Source, SourceEvent};
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
@@ -33,6 +33,7 @@ pub(super) fn api_server(
     pki: &Path,
     service_account_key: &str,
     master_key: [u8; 32],
+    runtime_config: RuntimeConfig,
 ) -> Result<ApiServer> {
     let authority = std::fs::read_to_string(pki.join("cluster-ca.crt")).context("cluster-ca.crt is missing")?;
     let kubelet_client = Pair::load(pki, "kubelet-client")?;
@@ -53,6 +54,7 @@ pub(super) fn api_server(
         master_key,
         cluster_ca: authority,
         unreachable_toleration_seconds: apiserver::Config::UNREACHABLE_TOLERATION_SECONDS,
+        runtime_config,
         surroundings: Surroundings::real(),
         dialer: Arc::new(dialer),
     };

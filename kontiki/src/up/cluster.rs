@@ -31,6 +31,9 @@ pub(crate) struct Cluster {
     pub(crate) proxy_port: u16,
     /// Masters first, then workers.
     pub(crate) hosts: Vec<Host>,
+    /// What the masters are told by `--runtime-config`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) runtime_config: Vec<String>,
 }
 
 /// One host: a network namespace with its processes.
@@ -55,7 +58,7 @@ impl Cluster {
         let master = |n| Host { name: format!("m{n}"), address: address(10, n), master: true, worker: single };
         let worker = |n| Host { name: format!("w{n}"), address: address(100, n), master: false, worker: true };
         let hosts = (1..=masters).map(master).chain((1..=workers).map(worker)).collect();
-        Self { format: FORMAT, dir, tag, subnet, proxy_port, hosts }
+        Self { format: FORMAT, dir, tag, subnet, proxy_port, hosts, runtime_config: Vec::new() }
     }
 
     /// The cluster in `dir`, if one was made there.

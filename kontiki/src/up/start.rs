@@ -69,6 +69,9 @@ fn spawn(cluster: &Cluster, host: &Host, role: &str, creates: bool, program: &Pa
 
 fn server_arguments(cluster: &Cluster, host: &Host, dir: &Path, creates: bool) -> Vec<String> {
     let mut arguments = vec!["server".to_owned(), format!("--dir={}", dir.display())];
+    if !cluster.runtime_config.is_empty() {
+        arguments.push(format!("--runtime-config={}", cluster.runtime_config.join(",")));
+    }
     // A restart reads everything from the folder.
     if !dir.join("master.json").exists() {
         arguments.push(format!("--name={}", host.name));

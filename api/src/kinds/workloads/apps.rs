@@ -171,7 +171,7 @@ fn old_manifests_keep_their_old_defaults() {
         (&v1beta2::stateful_set::KIND, &old, "spec.updateStrategy.rollingUpdate.partition", "0"),
         (&crate::batch::v1beta1::cron_job::KIND, "spec: {schedule: '@hourly'}", "spec.failedJobsHistoryLimit", "1"),
     ]);
-    for kind in crate::kind::KINDS.iter().filter(|kind| kind.version.contains("beta")) {
+    for kind in crate::kind::KINDS.iter().filter(|kind| kind.version.contains("beta") && kind.stored_as.is_some()) {
         assert!(
             kind.deprecation.starts_with(&format!("{} {} is deprecated", kind.api_version(), kind.kind)),
             "{kind:?}"

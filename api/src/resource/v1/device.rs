@@ -120,36 +120,8 @@ fn check_attribute(attribute: &Node, path: &Path<'_>, errors: &mut Errors) {
         if text.len() > VALUE_MAX {
             errors.too_long(&path.field(field), VALUE_MAX);
         }
-        if field == "version" && attribute.get(field).is_some() && !is_semantic_version(text) {
+        if field == "version" && attribute.get(field).is_some() && !names::is_semantic_version(text) {
             errors.invalid(&path.field(field), text, "must be a string compatible with semver.org spec 2.0.0");
-        }
-    }
-}
-
-/// Whether a text is a version in the words of semver.org: `1.2.3-alpha.1+build`.
-fn is_semantic_version(text: &str) -> bool {
-    let (rest, build) = text.split_once('+').map_or((text, None), |(rest, build)| (rest, Some(build)));
-    let (core, pre) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
-    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let number = |part: &str| digits(part) && (part == "0" || !part.starts_with('0'));
-    core.split('.').count() == 3
-        && core.split('.').all(number)
-        && pre.is_none_or(|pre| pre.split('.').all(|part| word(part) && (!digits(part) || number(part))))
-        && build.is_none_or(|build| build.split('.').all(word))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_those_of_the_specification() {
-        for good in ["0.0.0", "1.2.3", "1.2.3-alpha.1", "1.0.0-0a.b-c+build.01"] {
-            assert!(is_semantic_version(good), "{good}");
-        }
-        for bad in ["", "1", "1.2", "01.2.3", "1.2.3-", "1.2.3-01", "1.2.3+", "v1.2.3", "1.2.3.4"] {
-            assert!(!is_semantic_version(bad), "{bad}");
         }
     }
 }

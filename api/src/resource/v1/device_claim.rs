@@ -21,7 +21,8 @@ pub(super) fn defaults(spec: &mut Struct) {
     }
 }
 
-fn default_request(request: &mut Struct) {
+/// Sets what one request, or an alternative of one, leaves out.
+pub(in crate::resource) fn default_request(request: &mut Struct) {
     if request.str_at("allocationMode").is_empty() {
         request.set("allocationMode", "ExactCount");
     }

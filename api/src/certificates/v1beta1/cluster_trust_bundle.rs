@@ -1,0 +1,11 @@
+//! `ClusterTrustBundle` as it was before it was stable: a view of the bundles of `certificates.k8s.io/v1`.
+
+use crate::certificates::v1::cluster_trust_bundle as present;
+use crate::kind::Kind;
+
+/// The kind.
+pub static KIND: Kind = Kind::preview(
+    &present::KIND,
+    "v1beta1",
+    "certificates.k8s.io/v1beta1 ClusterTrustBundle is deprecated; use certificates.k8s.io/v1 ClusterTrustBundle",
+);

@@ -1,0 +1,11 @@
+//! `DeviceClass` as it was before it was stable: a view of the classes of `resource.k8s.io/v1`.
+
+use crate::kind::Kind;
+use crate::resource::v1::device_class as present;
+
+/// The kind.
+pub static KIND: Kind = Kind::preview(
+    &present::KIND,
+    "v1beta1",
+    "resource.k8s.io/v1beta1 DeviceClass is deprecated; use resource.k8s.io/v1 DeviceClass",
+);

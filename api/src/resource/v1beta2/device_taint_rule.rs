@@ -1,0 +1,11 @@
+//! `DeviceTaintRule` as it was before it was stable: a view of the rules of `resource.k8s.io/v1`.
+
+use crate::kind::Kind;
+use crate::resource::v1::device_taint_rule as present;
+
+/// The kind.
+pub static KIND: Kind = Kind::preview(
+    &present::KIND,
+    "v1beta2",
+    "resource.k8s.io/v1beta2 DeviceTaintRule is deprecated; use resource.k8s.io/v1 DeviceTaintRule",
+);

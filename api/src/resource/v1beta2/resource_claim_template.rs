@@ -1,0 +1,11 @@
+//! `ResourceClaimTemplate` as it was before it was stable: a view of the templates of `resource.k8s.io/v1`.
+
+use crate::kind::Kind;
+use crate::resource::v1::resource_claim_template as present;
+
+/// The kind.
+pub static KIND: Kind = Kind::preview(
+    &present::KIND,
+    "v1beta2",
+    "resource.k8s.io/v1beta2 ResourceClaimTemplate is deprecated; use resource.k8s.io/v1 ResourceClaimTemplate",
+);

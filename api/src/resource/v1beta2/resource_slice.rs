@@ -1,0 +1,11 @@
+//! `ResourceSlice` as it was before it was stable: a view of the slices of `resource.k8s.io/v1`.
+
+use crate::kind::Kind;
+use crate::resource::v1::resource_slice as present;
+
+/// The kind.
+pub static KIND: Kind = Kind::preview(
+    &present::KIND,
+    "v1beta2",
+    "resource.k8s.io/v1beta2 ResourceSlice is deprecated; use resource.k8s.io/v1 ResourceSlice",
+);

@@ -1,0 +1,5 @@
+//! Version 1, first beta of the group.
+
+pub mod pod_group;
+mod template;
+pub mod workload;

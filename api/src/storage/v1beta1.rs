@@ -1,0 +1,3 @@
+//! Version 1, first beta of the group.
+
+pub mod volume_attributes_class;
