@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::endpoint_slice::pods::selector_of;
+use crate::meta::Strings;
 use crate::pod_digest::PodDigest;
 
 /// Definitions of kinds are watched; this is for whatever else may change what is served.
@@ -87,6 +89,8 @@ pub enum Digest {
     None,
     /// Pods are many, and looked at in bulk.
     Pod(PodDigest),
+    /// Every change of every pod is held against the selectors of all Services of its namespace.
+    Selector(Strings),
 }
 
 /// An object of one of the caches.
@@ -211,8 +215,11 @@ impl Caches {
         if caches.contains_key(&resource) {
             return;
         }
-        let pods = resource == PODS;
-        let digest = move |object: &StoredObject| if pods { PodDigest::of(object) } else { Digest::None };
+        let digest: fn(&StoredObject) -> Digest = match () {
+            () if resource == PODS => PodDigest::of,
+            () if resource == SERVICES => selector_of,
+            () => |_| Digest::None,
+        };
         caches.insert(resource.clone(), Cache::new(Selection::all(resource), digest));
         drop(caches);
         self.inner.grown.send_modify(|count| *count += 1);

@@ -174,7 +174,7 @@ fn of_lease(occurrence: &Occurrence<'_>, wake: &mut dyn FnMut(Item)) {
 fn of_pod(occurrence: &Occurrence<'_>, wake: &mut dyn FnMut(Item)) {
     let sight = |entry: &Cached| match &entry.projection {
         Digest::Pod(digest) => Some((digest.node.clone(), digest.ready_since.is_some(), digest.deletion)),
-        Digest::None => None,
+        Digest::None | Digest::Selector(_) => None,
     };
     let Some(after) = occurrence.after.and_then(sight) else { return };
     if !after.0.is_empty() && occurrence.before.and_then(sight).as_ref() != Some(&after) {

@@ -226,7 +226,7 @@ pub(crate) fn views(entries: &[Cached]) -> Vec<PodView<'_>> {
         let entry: &Cached = entry;
         match &entry.projection {
             Digest::Pod(digest) => Some(PodView { object: &entry.object, digest }),
-            Digest::None => None,
+            Digest::None | Digest::Selector(_) => None,
         }
     };
     entries.iter().filter_map(view).collect()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::stored::StoredObject;
 use client::Key;
 use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort};
@@ -10,7 +11,7 @@ use serde::Deserialize;
 
 use super::packing::Group;
 use crate::caches::resources::{PODS, SERVICES};
-use crate::caches::{Cached, Caches, decode};
+use crate::caches::{Cached, Caches, Digest, decode};
 use crate::meta::Strings;
 use crate::pod_digest::condition;
 use crate::runtime::{Item, Occurrence};
@@ -56,7 +57,7 @@ fn selects(selector: &Strings, pod: &Cached) -> bool {
     selector.iter().all(|(key, value)| pod.object.header().label(key) == Some(value))
 }
 
-/// The little of a Service that says whether it selects a pod: every change of every pod is held against all of them.
+/// The little of a Service that says whether it selects a pod.
 #[derive(Deserialize)]
 struct Selecting {
     spec: Option<SelectingSpec>,
@@ -67,12 +68,22 @@ struct SelectingSpec {
     selector: Option<Strings>,
 }
 
+/// What the cache of Services keeps of each.
+pub(crate) fn selector_of(service: &StoredObject) -> Digest {
+    match client::cache::decode::<Selecting>(service) {
+        Ok(service) => Digest::Selector(service.spec.and_then(|spec| spec.selector).unwrap_or_default()),
+        Err(error) => {
+            tracing::error!(name = %service.header().name, %error, "a Service could not be read");
+            Digest::Selector(Strings::default())
+        }
+    }
+}
+
 /// A pod wakes the Services that select it, and those that did.
 pub(crate) fn services_of(occurrence: &Occurrence<'_>, wake: &mut dyn FnMut(Item)) {
     for service in occurrence.caches.of(&SERVICES).in_namespace(&occurrence.key.namespace) {
-        let selecting: Option<Selecting> = decode(&SERVICES, &service);
-        let selector = selecting.and_then(|service| service.spec).and_then(|spec| spec.selector).unwrap_or_default();
-        if !selector.is_empty() && occurrence.both().any(|pod| selects(&selector, pod)) {
+        let Digest::Selector(selector) = &service.projection else { continue };
+        if !selector.is_empty() && occurrence.both().any(|pod| selects(selector, pod)) {
             wake(Item::new(SERVICES, Key::of(&service.object)));
         }
     }
