@@ -9,6 +9,8 @@ use serde_json::Value;
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) ready: bool,
+    /// Since when that is so.
+    pub(crate) since: String,
     /// Why it is not Ready, in its own words.
     pub(crate) reason: String,
     pub(crate) address: String,
@@ -92,6 +94,7 @@ fn node(node: &Value) -> Node {
     Node {
         name: text(&node["metadata"]["name"]),
         ready: ready.as_ref().is_some_and(|condition| condition["status"] == "True"),
+        since: ready.as_ref().map_or(String::new(), |condition| text(&condition["lastTransitionTime"])),
         reason: ready.map_or("it has not reported".into(), |condition| text(&condition["message"])),
         address: address.map_or(String::new(), |address| text(&address["address"])),
         pod_cidr: text(&node["spec"]["podCIDR"]),

@@ -130,6 +130,7 @@ fn mistakes_are_told_with_their_fix_and_nothing_is_injected() {
         (&["--faults", "kill-leder"][..], 2, "did you mean kill-leader?"),
         (&["--faults", "kill-leader", "--for", "1s"], 2, "use --for 5s or more"),
         (&["--faults", "agent-kill"], 2, "agent-kill needs a worker"),
+        (&["--faults", "kill-all,pause", "--at-once", "2"], 2, "--at-once 2 needs two faults of different kinds"),
         (&["--probe", "http://10.0.0.1/"], 2, "write it like"),
         (&["--report", "/no/such/folder/report.html"], 1, "name a file in a folder that exists"),
         (&["--for", "soon"], 2, "write it like 500ms, 90s or 2m"),

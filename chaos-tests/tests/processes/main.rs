@@ -3,8 +3,10 @@
 //! They need root. Each story has a cluster of its own in a temporary folder and removes every trace of it.
 
 mod backups;
+mod chaos_clock;
 mod chaos_command;
 mod chaos_limits;
+mod chaos_together;
 mod disk_errors;
 mod disk_full;
 mod failover;

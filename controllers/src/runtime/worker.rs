@@ -16,6 +16,8 @@ use super::{Acting, Context, Controller, Item};
 
 /// A local cache shows a write within a few milliseconds.
 const RECHECK: Duration = Duration::from_millis(10);
+/// Whoever waits for a time of day looks at the clock again this often: it may be set meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) struct Runner {
     controller: &'static Controller,
@@ -90,7 +92,7 @@ impl Runner {
                 self.failures.lock().remove(item);
                 self.queue.forget(item);
                 if let Some(after) = wake_after {
-                    self.queue.add_after(item.clone(), after);
+                    self.queue.add_after(item.clone(), after.min(LOOK_AGAIN));
                 }
             }
             Some(failure) => {

@@ -6,8 +6,16 @@ use std::{
 };
 
 use super::{
-    faults::Action, observer::Look, probes::Probed, registers::Operation, schedule::Planned, watchers::Heard,
-    workload::Ended, writer::History,
+    faults::{Action, Target},
+    observer::Look,
+    probes::Probed,
+    registers::Operation,
+    schedule::Planned,
+    service::Asked,
+    together::{Size, masters_taken},
+    watchers::Heard,
+    workload::Ended,
+    writer::History,
 };
 use crate::objects::Containers;
 
@@ -29,11 +37,16 @@ pub(crate) struct Evidence {
     pub(crate) hashes: Vec<(String, Result<u32, String>)>,
     /// The containers of all pods before and after.
     pub(crate) containers: (BTreeMap<String, Containers>, BTreeMap<String, Containers>),
+    /// Since when each node is Ready, before and after; nothing for one that is not.
+    pub(crate) nodes: (BTreeMap<String, Option<String>>, BTreeMap<String, Option<String>>),
+    /// The run's own Service, where the cluster has workers.
+    pub(crate) service: Option<Asked>,
     pub(crate) probes: Vec<Probed>,
     pub(crate) workload: Option<Ended>,
     /// What went wrong with the run itself.
     pub(crate) troubles: Vec<String>,
     pub(crate) limits: Limits,
+    pub(crate) size: Size,
 }
 
 /// What the user allows.
@@ -105,6 +118,49 @@ impl Evidence {
     pub(crate) fn resumed(&self) -> usize {
         self.heard.iter().map(|heard| heard.resumed.len()).sum()
     }
+}
+
+impl Evidence {
+    /// The faults in their rounds: one, or those that were under way at once.
+    pub(crate) fn rounds(&self) -> impl Iterator<Item = &[Injected]> {
+        self.injected.chunk_by(|_, next| next.planned.beside)
+    }
+
+    /// The faults that were under way at the same moment as this one.
+    pub(crate) fn beside<'a>(&'a self, one: &'a Injected) -> impl Iterator<Item = &'a Injected> {
+        let others = self.injected.iter().filter(move |other| !std::ptr::eq(*other, one));
+        others.filter(move |other| other.began < one.healed && one.began < other.healed)
+    }
+
+    /// When so many masters were hit at once that no majority was left: nothing is promised of writes then.
+    pub(crate) fn without_majority(&self) -> Vec<(Instant, Instant)> {
+        // An upgrade names all hosts and ends one at a time.
+        let takes = |one: &&Injected| {
+            one.planned.fault.target != Target::Each && masters_taken(one.planned.fault, self.size) > 0
+        };
+        let taking: Vec<&Injected> = self.injected.iter().filter(takes).collect();
+        let mut times: Vec<Instant> = taking.iter().flat_map(|one| [one.began, one.healed]).collect();
+        times.sort_unstable();
+        let mut windows: Vec<(Instant, Instant)> = Vec::new();
+        for pair in times.windows(2) {
+            let under_way = taking.iter().filter(|one| one.began <= pair[0] && pair[1] <= one.healed);
+            let gone: BTreeSet<&str> = under_way.flat_map(|one| one.hosts.iter().map(String::as_str)).collect();
+            if gone.len() <= self.size.spare() {
+                continue;
+            }
+            match windows.last_mut() {
+                Some((_, to)) if *to == pair[0] => *to = pair[1],
+                _ => windows.push((pair[0], pair[1])),
+            }
+        }
+        windows
+    }
+}
+
+/// How much of a time lies in these windows, which do not overlap.
+pub(crate) fn inside((from, to): (Instant, Instant), windows: &[(Instant, Instant)]) -> Duration {
+    let parts = windows.iter().map(|(begins, ends)| to.min(*ends).saturating_duration_since(from.max(*begins)));
+    parts.sum()
 }
 
 /// The hosts that these faults cut the power of.
@@ -184,16 +240,24 @@ pub(crate) mod sample {
             injected: vec![killed_leader(epoch)],
             hashes: vec![("m1".into(), Ok(7)), ("m2".into(), Ok(7)), ("m3".into(), Ok(7))],
             containers: (pods.clone(), pods),
-            probes: vec![Probed {
-                name: "web".into(),
-                samples: (0..50)
-                    .map(|n| Sample { began: at(epoch, 200 * n), took: Duration::from_millis(3), failure: None })
-                    .collect(),
-            }],
+            nodes: ([ready("w1")].into(), [ready("w1")].into()),
+            service: Some(Asked { clients: vec![Probed { name: "w1".into(), samples: looks(epoch, 100) }] }),
+            probes: vec![Probed { name: "web".into(), samples: looks(epoch, 200) }],
             workload: None,
             troubles: Vec::new(),
             limits: Limits { gap: Duration::from_secs(30), outage: Duration::from_secs(10) },
+            size: Size { masters: 3, workers: 1 },
         }
+    }
+
+    fn ready(node: &str) -> (String, Option<String>) {
+        (node.to_owned(), Some("2026-01-01T00:00:00Z".to_owned()))
+    }
+
+    /// Good looks for ten seconds, one each so many milliseconds.
+    fn looks(epoch: Instant, period: u64) -> Vec<Sample> {
+        let look = |n| Sample { began: at(epoch, period * n), took: Duration::from_millis(3), failure: None };
+        (0..10_000 / period).map(look).collect()
     }
 
     fn killed_leader(epoch: Instant) -> Injected {
@@ -202,6 +266,7 @@ pub(crate) mod sample {
             fault: find("kill-leader").unwrap(),
             lasts: Duration::from_secs(2),
             pick: 0,
+            beside: false,
         };
         Injected {
             planned,
@@ -212,5 +277,39 @@ pub(crate) mod sample {
             proof: Ok("process 7 ended; m2 leads after 0.40 s".into()),
             leaders: ("m1".into(), Some("m2".into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chaos::{evidence::sample::at, faults::find};
+
+    #[test]
+    fn two_masters_of_three_are_hit_where_both_faults_are_under_way() {
+        let mut evidence = sample::evidence();
+        assert_eq!(evidence.without_majority(), []);
+        let mut second = evidence.injected[0].clone();
+        second.planned = Planned { fault: find("pause").unwrap(), beside: true, ..second.planned };
+        let epoch = evidence.epoch;
+        second.hosts = vec!["m2".into()];
+        (second.began, second.healed) = (at(epoch, 4000), at(epoch, 7000));
+        evidence.injected.push(second);
+        assert_eq!(evidence.without_majority(), [(at(epoch, 4000), at(epoch, 5000))]);
+        assert_eq!((evidence.rounds().count(), evidence.beside(&evidence.injected[0]).count()), (1, 1));
+        // A fault of all masters, for as long as it lasts; one of clocks takes nobody away.
+        evidence.injected[1].planned.fault = find("kill-all").unwrap();
+        evidence.injected[1].hosts = ["m1", "m2", "m3"].map(str::to_owned).to_vec();
+        assert_eq!(evidence.without_majority(), [(at(epoch, 4000), at(epoch, 7000))]);
+        evidence.injected[1].planned.fault = find("clock-skew").unwrap();
+        assert_eq!(evidence.without_majority(), []);
+    }
+
+    #[test]
+    fn of_a_time_that_part_counts_which_lies_in_a_window() {
+        let epoch = Instant::now();
+        let windows = [(at(epoch, 100), at(epoch, 200)), (at(epoch, 300), at(epoch, 900))];
+        assert_eq!(inside((at(epoch, 150), at(epoch, 400)), &windows), Duration::from_millis(150));
+        assert_eq!(inside((at(epoch, 200), at(epoch, 300)), &windows), Duration::ZERO);
     }
 }

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use self::cgroup::Short;
+use self::{cgroup::Short, clock::Moved};
 use crate::up::cluster::Cluster;
 
 pub(crate) mod cgroup;
+pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod filter;
 pub(crate) mod flushes;
@@ -45,6 +46,8 @@ pub(crate) enum Target {
     Masters,
     /// Any worker.
     Worker,
+    /// All hosts at once.
+    Every,
     /// All hosts, one after the other: masters, of them the leader last, then workers.
     Each,
 }
@@ -76,6 +79,8 @@ pub(crate) enum Action {
     SlowDisk,
     /// It is ended in order and started with another file.
     Upgrade,
+    /// The clock of its processes is moved.
+    Clock(Moved),
 }
 
 /// Which packets a host loses.
@@ -95,7 +100,7 @@ impl Fault {
     /// How many masters a cluster needs so that this fault can be made.
     pub(crate) fn masters_min(&self) -> usize {
         match (self.target, self.action) {
-            (Target::Masters | Target::Worker, _) => 1,
+            (Target::Masters | Target::Worker | Target::Every, _) => 1,
             _ => 3,
         }
     }
@@ -116,7 +121,8 @@ impl Fault {
             Action::Filter(_) => Some(("nft", "nftables")),
             Action::Slow => Some(("tc", "iproute2")),
             Action::Kill | Action::Stop | Action::PowerOff | Action::Pause | Action::Flap | Action::Transfer => None,
-            Action::LimitDescriptors | Action::LimitMemory | Action::SlowDisk | Action::Upgrade => None,
+            Action::LimitDescriptors | Action::LimitMemory | Action::SlowDisk => None,
+            Action::Upgrade | Action::Clock(_) => None,
         }
     }
 
@@ -151,6 +157,10 @@ const fn fault(
 pub(crate) const ALL: &[Fault] = &[
     fault("agent-kill", "kill -9 the agent of a worker; its pods must run on", Target::Worker, Action::Kill, 2500, false),
     fault("agent-pause", "stop the agent of a worker for a moment (SIGSTOP); its pods must run on", Target::Worker, Action::Pause, 3000, false),
+    fault("clock-jump", "set the clock of the leader ahead by up to an hour, then behind by as much", Target::Leader, Action::Clock(Moved::Jumps), 5000, false),
+    fault("clock-jump-worker", "set the clock of a worker ahead by up to an hour, then behind by as much", Target::Worker, Action::Clock(Moved::Jumps), 10_000, false),
+    fault("clock-skew", "set the clocks of all hosts apart, by up to an hour between any two", Target::Every, Action::Clock(Moved::Apart), 6000, false),
+    fault("clock-strobe", "set the clock of a master to and fro, each half second", Target::Master, Action::Clock(Moved::Strobes), 4000, false),
     fault("flap", "take the network link of a master down and up again, each half second", Target::Master, Action::Flap, 4000, false),
     fault("kill-all", "kill -9 all masters at once, and start them again", Target::Masters, Action::Kill, 1000, false),
     fault("kill-follower", "kill -9 a master that does not lead", Target::Follower, Action::Kill, 2500, false),

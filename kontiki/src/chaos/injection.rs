@@ -1,6 +1,6 @@
 //! A fault on its way: whom it hits, how it is undone, made, and what shows that it bit.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, process::Child, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
@@ -11,6 +11,7 @@ use super::{
     faults::{
         Action, Fault,
         cgroup::{self, Short},
+        clock::{self, Moved, Seen},
         descriptors::{self, Crowd},
         filter, flushes, link, process,
     },
@@ -40,9 +41,12 @@ pub(crate) struct Injection {
     lasts: Duration,
     pick: u64,
     before: Before,
-    /// Of a fault that is looked after: connections that wait, and flushes that took long.
+    /// Of a fault that is looked after: connections that wait, flushes that took long, and what time it was to whom.
     crowd: Crowd,
     long_flushes: u64,
+    clocks: Seen,
+    /// What undoes it, once it is made.
+    undo: Vec<Undo>,
 }
 
 /// What was, before anything was changed.
@@ -68,7 +72,8 @@ impl Injection {
         pick: u64,
     ) -> Result<Self> {
         let processes = match fault.action {
-            Action::Filter(_) | Action::Flap | Action::Slow | Action::Transfer | Action::Upgrade => Vec::new(),
+            Action::Filter(_) | Action::Flap | Action::Slow => Vec::new(),
+            Action::Transfer | Action::Upgrade | Action::Clock(_) => Vec::new(),
             _ => hosts.iter().map(|host| process::of(cluster, host, fault.role())).collect::<Result<_>>()?,
         };
         let mut this = Self {
@@ -80,6 +85,8 @@ impl Injection {
             before: Before::default(),
             crowd: Crowd::default(),
             long_flushes: 0,
+            clocks: Seen::default(),
+            undo: Vec::new(),
         };
         this.before = this.look(cluster).await?;
         Ok(this)
@@ -105,7 +112,7 @@ impl Injection {
     }
 
     /// How to undo it.
-    fn undo(&self, cluster: &Cluster) -> Vec<Undo> {
+    fn how_to_undo(&self, cluster: &Cluster) -> Vec<Undo> {
         let role = || self.fault.role().to_owned();
         let hosts = |undo: fn(String) -> Undo| self.hosts.iter().cloned().map(undo).collect();
         match self.fault.action {
@@ -119,6 +126,7 @@ impl Injection {
             Action::Filter(_) => hosts(Undo::Unfilter),
             Action::Flap => hosts(Undo::PlugIn),
             Action::Slow => hosts(Undo::Unslow),
+            Action::Clock(_) => hosts(Undo::SetClock),
             // An upgrade writes down each step of its own.
             Action::Transfer | Action::Upgrade => Vec::new(),
             Action::LimitDescriptors => {
@@ -139,8 +147,9 @@ impl Injection {
     }
 
     /// Writes down how to undo it, then makes it.
-    pub(crate) async fn inject(&self, cluster: &Cluster, access: &Access) -> Result<()> {
-        record::add(cluster, &self.undo(cluster))?;
+    pub(crate) async fn inject(&mut self, cluster: &Cluster, access: &Access) -> Result<()> {
+        self.undo = self.how_to_undo(cluster);
+        record::add(cluster, &self.undo)?;
         match self.fault.action {
             Action::Kill => self.signal_all(Signal::SIGKILL).await,
             Action::Stop => self.signal_all(Signal::SIGTERM).await,
@@ -161,8 +170,19 @@ impl Injection {
                 self.all_end().await
             }
             Action::SlowDisk => self.confine(cluster, Short::Disk),
+            Action::Clock(moved) => self.move_clocks(cluster, moved, 0),
             Action::Upgrade => Ok(()),
         }
+    }
+
+    /// Undoes it, and gives the processes that were started for that.
+    pub(crate) fn heal(&self, cluster: &Cluster) -> Result<Vec<Child>> {
+        record::heal_one(cluster, &self.undo)
+    }
+
+    fn move_clocks(&self, cluster: &Cluster, moved: Moved, turn: u64) -> Result<()> {
+        let mut hosts = self.hosts.iter().enumerate();
+        hosts.try_for_each(|(at, host)| clock::set(cluster, host, clock::ahead(moved, at, turn, self.pick)))
     }
 
     fn confine(&self, cluster: &Cluster, short: Short) -> Result<()> {
@@ -205,8 +225,10 @@ impl Injection {
     }
 
     /// Lets it work until then, and looks after what has to be.
-    pub(crate) async fn work(&mut self, cluster: &Cluster, until: Instant) -> Result<()> {
-        let mut up = false;
+    pub(crate) async fn work(&mut self, cluster: &Cluster, kube: &kube::Client, until: Instant) -> Result<()> {
+        let (mut up, began) = (false, Instant::now());
+        let middle = began + until.saturating_duration_since(began) / 2;
+        let mut turn = 0;
         loop {
             match self.fault.action {
                 Action::Flap => {
@@ -218,6 +240,20 @@ impl Injection {
                 Action::LimitDescriptors => {
                     for (host, process) in self.hosts.iter().zip(&self.processes) {
                         self.crowd.press(process, known(cluster, host)?.address).await?;
+                    }
+                }
+                Action::Clock(moved) => {
+                    for host in &self.hosts {
+                        self.clocks.look(cluster, kube, known(cluster, host)?).await;
+                    }
+                    let next = match moved {
+                        Moved::Jumps => u64::from(Instant::now() >= middle),
+                        Moved::Strobes => turn + 1,
+                        Moved::Apart => 0,
+                    };
+                    if next != turn {
+                        self.move_clocks(cluster, moved, next)?;
+                        turn = next;
                     }
                 }
                 // A master whose disk stalls may have no time for this.
@@ -279,6 +315,7 @@ impl Injection {
                 Ok(format!("{} was ended by the kernel for want of memory", listed(&self.processes)))
             }
             Action::Upgrade => bail!("nothing was upgraded"),
+            Action::Clock(_) => self.clocks.proof(&self.hosts),
             Action::SlowDisk => {
                 ensure!(self.processes.iter().all(Process::is_alive), "a process did not survive it");
                 let told = format!("{} flushes of the log took long", self.long_flushes);

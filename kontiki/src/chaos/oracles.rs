@@ -5,9 +5,11 @@ use super::evidence::Evidence;
 mod acknowledged_writes;
 mod bounded_outages;
 mod equal_state;
-mod faults_bit;
+pub(crate) mod faults_bit;
 mod linearizable_registers;
+mod living_endpoints;
 mod monotonic_revisions;
+mod nodes_stay_ready;
 mod one_leader;
 mod pods_untouched;
 mod recovery;
@@ -35,6 +37,8 @@ const ALL: &[(&str, Check)] = &[
     ("all members hold the same state", equal_state::check),
     ("no term has two leaders", one_leader::check),
     ("only the loss of a node restarts its containers", pods_untouched::check),
+    ("no node is taken for lost that is not", nodes_stay_ready::check),
+    ("a Service leads to pods that live", living_endpoints::check),
     ("writes and probes go on soon", bounded_outages::check),
     ("the user's workload runs on", users_workload::check),
     ("every fault bit", faults_bit::check),

@@ -8,6 +8,7 @@ use super::{
     faults::{self, Action, Fault},
     probes::Probe,
     schedule::{self, Planned},
+    together::{self, Size},
 };
 use crate::{cli::RunArgs, up::cluster::Cluster};
 
@@ -19,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) probes: Vec<Probe>,
     pub(crate) workload: Option<String>,
     pub(crate) limits: Limits,
+    /// Of the cluster.
+    pub(crate) size: Size,
     /// The command that makes the same run again.
     pub(crate) repeat: String,
 }
@@ -43,7 +46,12 @@ impl Plan {
         };
         let faults = chosen(&args.faults, lacks)?;
         let seed = args.seed.unwrap_or_else(draw);
-        let schedule = schedule::draw(seed, &faults, args.length, args.interval)?;
+        let size = cluster.map_or(Size { masters: 3, workers: 2 }, size);
+        let pair = |one, other| if args.at_once > 1 { together::pair(one, other, size) } else { None };
+        if args.at_once > 1 {
+            goes_in_pairs(&faults, pair)?;
+        }
+        let schedule = schedule::draw(seed, &faults, args.length, args.interval, pair)?;
         let probes: Vec<Probe> = args.probe.iter().map(|given| Probe::parse(given)).collect::<Result<_, _>>()?;
         for (at, probe) in probes.iter().enumerate() {
             if probes[..at].iter().any(|other| other.name == probe.name) {
@@ -64,6 +72,7 @@ impl Plan {
             probes,
             workload: args.workload.clone(),
             limits: Limits { gap: args.max_gap, outage: args.max_outage },
+            size,
             repeat: repeat(args, seed),
         })
     }
@@ -98,6 +107,27 @@ fn chosen(names: &[String], lacks: impl Fn(&Fault) -> Option<String>) -> Result<
     }
 }
 
+/// The hosts of a cluster.
+fn size(cluster: &Cluster) -> Size {
+    Size { masters: cluster.masters().count(), workers: cluster.workers().count() }
+}
+
+/// Two at once were asked for: at least two of the faults must go together on this cluster.
+fn goes_in_pairs(
+    faults: &[&'static Fault],
+    pair: impl Fn(&'static Fault, &'static Fault) -> Option<[&'static Fault; 2]>,
+) -> Result<(), Usage> {
+    if faults.iter().any(|one| faults.iter().any(|other| pair(one, other).is_some())) {
+        return Ok(());
+    }
+    let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
+    Err(Usage(format!(
+        "--at-once 2 needs two faults of different kinds that this cluster can take together, and {} has none: \
+         each must hit hosts of its own; name more faults, or leave --at-once out",
+        names.join(",")
+    )))
+}
+
 fn fits(cluster: &Cluster, probes: &[Probe]) -> Result<(), Usage> {
     for probe in probes {
         if let Some(host) = probe.unknown_host(cluster) {
@@ -129,6 +159,9 @@ fn repeat(args: &RunArgs, seed: u64) -> String {
         text(args.length),
         text(args.interval),
     );
+    if args.at_once > 1 {
+        command.push_str(&format!(" --at-once {}", args.at_once));
+    }
     let mut add = |flag: &str, value: &str| command.push_str(&format!(" --{flag} {}", quoted(value)));
     if let Some(file) = &args.upgrade_to {
         add("upgrade-to", &file.to_string_lossy());
@@ -170,6 +203,7 @@ mod tests {
             faults: faults.iter().map(|name| (*name).to_owned()).collect(),
             length: Duration::from_secs(60),
             interval: Duration::from_millis(1500),
+            at_once: 1,
             seed: Some(7),
             upgrade_to: None,
             probe: Vec::new(),
@@ -207,6 +241,12 @@ mod tests {
                 cluster(3, 0),
                 "is for rolling-upgrade",
             ),
+            (RunArgs { at_once: 2, ..args(&["kill-all", "pause"]) }, cluster(3, 2), "--at-once 2 needs two faults"),
+            (
+                RunArgs { at_once: 2, ..args(&["agent-kill", "agent-pause"]) },
+                cluster(3, 1),
+                "kill,agent-pause has none",
+            ),
             (with_probe(&["web@w9=true"]), cluster(3, 1), "the hosts are m1, m2, m3, w1"),
             (with_probe(&["web=true", "web=false"]), cluster(3, 1), "two probes are called web"),
         ] {
@@ -242,17 +282,18 @@ mod tests {
             plan.faults().iter().map(|fault| fault.name).collect::<Vec<_>>()
         };
         assert_eq!(names(3, 1).len(), faults::ALL.len());
-        assert_eq!(names(1, 0), ["kill-all"]);
+        assert_eq!(names(1, 0), ["clock-skew", "kill-all"]);
     }
 
     #[test]
     fn the_command_that_repeats_a_run_is_ready_for_a_shell() {
         let mut args = args(&["pause", "flap"]);
+        args.at_once = 2;
         args.probe = vec!["web=curl -f 'x'".into()];
         let plan = Plan::read(&args, None, able, || 0).unwrap();
         assert_eq!(
             plan.repeat,
-            "kontiki chaos run --seed 7 --faults pause,flap --for 60s --interval 1500ms --probe 'web=curl -f '\\''x'\\''' --dir .kontiki"
+            "kontiki chaos run --seed 7 --faults pause,flap --for 60s --interval 1500ms --at-once 2 --probe 'web=curl -f '\\''x'\\''' --dir .kontiki"
         );
     }
 }

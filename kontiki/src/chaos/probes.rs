@@ -53,6 +53,7 @@ pub(crate) struct Probe {
     /// The host it looks from; this machine when none is named.
     host: Option<String>,
     ask: Ask,
+    period: Duration,
 }
 
 /// One look.
@@ -108,7 +109,13 @@ impl Probe {
             }
             None => Ask::Command(what.to_owned()),
         };
-        Ok(Self { name: name.to_owned(), host, ask })
+        Ok(Self { name: name.to_owned(), host, ask, period: PERIOD })
+    }
+
+    /// One that asks an address from a host's network, so often, and is called as the host is.
+    pub(crate) fn of_address(host: &str, authority: String, period: Duration) -> Self {
+        let ask = Ask::Url { authority, path: "/".into() };
+        Self { name: host.to_owned(), host: Some(host.to_owned()), ask, period }
     }
 
     /// The host it looks from, if that is none of the cluster's.
@@ -153,7 +160,7 @@ impl Prober {
                 let looked = entered.map_err(|error| anyhow!("cannot enter the host's network: {error}"));
                 let failure = looked.and_then(|()| probe.look(&kubeconfig)).err().map(|error| format!("{error:#}"));
                 shared.lock().push(Sample { began, took: began.elapsed(), failure });
-                pause(PERIOD.saturating_sub(began.elapsed()));
+                pause(probe.period.saturating_sub(began.elapsed()));
             }
         });
         Ok(Self { name, samples, stop, thread })

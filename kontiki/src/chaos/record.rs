@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::{
     cgroup::{self, Short},
-    descriptors, filter, link,
+    clock, descriptors, filter, link,
 };
 use crate::{
     files,
@@ -44,6 +44,8 @@ pub(crate) enum Undo {
     PlugIn(String),
     /// Take the limits off this host's link.
     Unslow(String),
+    /// Let the processes of this host take the machine's time.
+    SetClock(String),
     /// Let a stopped process go on.
     Continue(Process),
     /// Let this process have so many descriptors.
@@ -62,6 +64,7 @@ impl Undo {
             Self::Unfilter(host) => filter::remove(cluster, host)?,
             Self::PlugIn(host) => link::set(cluster, host, true)?,
             Self::Unslow(host) => link::unslow(cluster, host)?,
+            Self::SetClock(host) => clock::reset(cluster, host)?,
             Self::Continue(process) => process.signal(Signal::SIGCONT)?,
             Self::Descriptors(process, limit) => descriptors::restore(process, *limit)?,
             Self::Release(host, short, back) => cgroup::remove(cluster, host, *short, back)?,
@@ -80,6 +83,7 @@ impl Undo {
             Self::Unfilter(host) => format!("{host} gets all its packets again"),
             Self::PlugIn(host) => format!("{host} is plugged in"),
             Self::Unslow(host) => format!("the link of {host} is fast again"),
+            Self::SetClock(host) => format!("the clock of {host} is right again"),
             Self::Continue(process) => format!("process {} goes on", process.pid()),
             Self::Descriptors(process, limit) => format!("process {} may open {limit} files", process.pid()),
             Self::Release(host, short, _) => format!("the {} of {host} are its own again", short.of()),
@@ -168,10 +172,28 @@ pub(crate) fn heal_all_but_starts(cluster: &Cluster) -> Result<Vec<Undo>> {
     Ok(undo(cluster, |one| !matches!(one, Undo::Start(..) | Undo::Restart(..)))?.0)
 }
 
+/// Undoes one fault of several: what is written down of this and nothing else. Gives the processes that were started for it.
+pub(crate) fn heal_one(cluster: &Cluster, fault: &[Undo]) -> Result<Vec<Child>> {
+    let written: Vec<Undo> = load(cluster)?.into_iter().filter(|one| fault.contains(one)).collect();
+    let started = apply_all(cluster, written.iter())?;
+    if !written.is_empty() {
+        forget(cluster, &written)?;
+    }
+    Ok(started)
+}
+
 fn undo(cluster: &Cluster, wanted: impl Fn(&Undo) -> bool) -> Result<(Vec<Undo>, Vec<Child>)> {
     let all = load(cluster)?;
+    let started = apply_all(cluster, all.iter().filter(|one| wanted(one)))?;
+    if !all.is_empty() {
+        save(cluster, &[])?;
+    }
+    Ok((all, started))
+}
+
+fn apply_all<'a>(cluster: &Cluster, all: impl Iterator<Item = &'a Undo>) -> Result<Vec<Child>> {
     let (mut started, mut failures) = (Vec::new(), Vec::new());
-    for one in all.iter().filter(|one| wanted(one)) {
+    for one in all {
         match one.apply(cluster) {
             Ok(child) => started.extend(child),
             Err(error) => failures.push(format!("{error:#}")),
@@ -180,10 +202,7 @@ fn undo(cluster: &Cluster, wanted: impl Fn(&Undo) -> bool) -> Result<(Vec<Undo>,
     if !failures.is_empty() {
         bail!("not everything could be healed: {}; try `kontiki chaos heal` again", failures.join("; "));
     }
-    if !all.is_empty() {
-        save(cluster, &[])?;
-    }
-    Ok((all, started))
+    Ok(started)
 }
 
 /// Held while faults are injected or healed: one command at a time. The kernel lets go of it when its holder ends.
@@ -241,6 +260,22 @@ mod tests {
         assert_eq!(load(&cluster).unwrap(), []);
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn one_fault_of_two_is_undone_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = cluster(dir.path());
+        for host in ["m1", "w1"] {
+            fs::create_dir_all(cluster.host_dir(host)).unwrap();
+            add(&cluster, &[Undo::SetClock(host.into())]).unwrap();
+            clock::set(&cluster, host, jiff::SignedDuration::from_mins(40)).unwrap();
+        }
+        heal_one(&cluster, &[Undo::SetClock("m1".into()), Undo::PlugIn("m1".into())]).unwrap();
+        assert_eq!(load(&cluster).unwrap(), [Undo::SetClock("w1".into())]);
+        assert!(!cluster.clock_file("m1").exists() && cluster.clock_file("w1").exists());
+        heal(&cluster).unwrap();
+        assert!(!cluster.clock_file("w1").exists());
     }
 
     #[test]

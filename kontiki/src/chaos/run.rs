@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use parking_lot::Mutex;
 use tokio::{task::block_in_place, time::sleep};
 
 use super::{
     cluster,
-    drive::Driver,
+    drive::{Done, Driver},
     evidence::{Evidence, Injected, Written, rebooted},
     faults::Fault,
     guard::Guard,
@@ -19,6 +20,7 @@ use super::{
     record,
     registers::Registers,
     report::Report,
+    service::{Asked, Service},
     session::Session,
     upgrade,
     watchers::{Heard, Watchers},
@@ -58,10 +60,9 @@ pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<boo
         plan.repeat
     ));
     let stop = shutdown::on_signal();
-    let before = session.containers().await?;
     let clients = Clients::start(&cluster, &session, &plan).await;
-    let clients = match clients {
-        Ok(clients) => clients,
+    let (clients, before) = match clients {
+        Ok(clients) => (clients, (session.containers().await?, session.nodes().await?)),
         Err(error) => {
             session.clean_up().await?;
             return Err(error);
@@ -69,16 +70,15 @@ pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<boo
     };
     let epoch = Instant::now();
     let safety = Safety { _held: held, _guard: Guard::start(&cluster)? };
-    let mut driver = Driver {
+    let driver = Driver {
         cluster: &cluster,
         access: &session.access,
         observer: &observer,
         epoch,
         stop: stop.clone(),
-        injected: Vec::new(),
         program,
         kube: &session.kube,
-        started: Vec::new(),
+        done: Mutex::new(Done::default()),
     };
     let driven = driver.run(&plan.schedule, say).await;
     drop(safety);
@@ -89,12 +89,12 @@ pub(crate) async fn run(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<boo
     if stop.is_cancelled() && troubles.is_empty() {
         troubles.push("it was interrupted".into());
     }
-    let injected = std::mem::take(&mut driver.injected);
+    let injected = std::mem::take(&mut driver.done.lock().injected);
     let collected = collect(&session, &observer, clients, injected, (epoch, length), &plan).await;
     let cleaned = session.clean_up().await;
     let mut evidence = collected.context("the cluster was healed, but the run cannot be judged")?;
     cleaned?;
-    evidence.containers.0 = before;
+    (evidence.containers.0, evidence.nodes.0) = before;
     evidence.troubles = troubles;
     report(args, &plan, &evidence, &cluster, began, say)
 }
@@ -111,6 +111,7 @@ struct Clients {
     etcd: Writer,
     api: Writer,
     registers: Registers,
+    service: Option<Service>,
     probers: Vec<Prober>,
     workload: Option<Workload>,
 }
@@ -121,11 +122,13 @@ impl Clients {
         let masters: Vec<(String, String)> =
             cluster.masters().map(|host| (host.name.clone(), host.address.to_string())).collect();
         let watchers = session.watch().await?;
+        let service = Service::start(session, cluster).await?;
         let clients = Self {
             watchers,
             etcd: Writer::through_etcd(&cluster.dir, &masters, &session.place)?,
             api: Writer::through_kubeconfig(&cluster.dir, &session.place)?,
             registers: Registers::start(&session.access, &session.urls, &session.place.prefix, plan.seed),
+            service,
             probers: plan.probes.iter().map(|probe| Prober::start(probe.clone(), cluster)).collect::<Result<_>>()?,
             workload: plan.workload.as_deref().map(|command| Workload::start(command, cluster)).transpose()?,
         };
@@ -141,6 +144,9 @@ impl Clients {
             sleep(PAUSE).await;
         }
         preflight::probes_succeed(&clients.probers).await?;
+        if let Some(service) = &clients.service {
+            preflight::probes_succeed(service.clients()).await.context("the run's own Service does not answer")?;
+        }
         Ok(clients)
     }
 
@@ -151,8 +157,7 @@ impl Clients {
             sleep(PAUSE).await;
         }
         let operations = self.registers.finish().await;
-        let (etcd, api, watchers, probers, workload) =
-            (self.etcd, self.api, self.watchers, self.probers, self.workload);
+        let Self { watchers, etcd, api, service, probers, workload, .. } = self;
         // Threads are joined: each looks at its flag after the request that it has under way.
         block_in_place(|| {
             Ok(Finished {
@@ -160,6 +165,7 @@ impl Clients {
                 etcd: etcd.finish(),
                 api: api.finish(),
                 operations,
+                service: service.map(Service::finish),
                 probes: probers.into_iter().map(Prober::finish).collect(),
                 workload: workload.map(Workload::finish).transpose()?,
             })
@@ -172,6 +178,7 @@ struct Finished {
     etcd: History,
     api: History,
     operations: Vec<super::registers::Operation>,
+    service: Option<Asked>,
     probes: Vec<Probed>,
     workload: Option<Ended>,
 }
@@ -206,10 +213,13 @@ async fn collect(
         injected,
         hashes: session.hashes(revision).await,
         containers: (Default::default(), containers),
+        nodes: (Default::default(), session.nodes().await?),
+        service: clients.service,
         probes: clients.probes,
         workload: clients.workload,
         troubles: Vec::new(),
         limits: plan.limits,
+        size: plan.size,
     })
 }
 

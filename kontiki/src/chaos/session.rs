@@ -153,6 +153,12 @@ impl Session {
         }
     }
 
+    /// Since when each node is Ready; nothing for one that is not.
+    pub(crate) async fn nodes(&self) -> Result<BTreeMap<String, Option<String>>> {
+        let nodes = until(async || objects::nodes(&self.kube).await).await?;
+        Ok(nodes.into_iter().map(|node| (node.name, node.ready.then_some(node.since))).collect())
+    }
+
     /// Each member's hash of all keys at this revision.
     pub(crate) async fn hashes(&self, revision: i64) -> Vec<(String, Result<u32, String>)> {
         let all = self.names.iter().zip(&self.urls).map(|(name, url)| async move {
@@ -170,17 +176,26 @@ impl Session {
         let delete =
             DeleteRangeRequest { key: PREFIX.into(), range_end: after(PREFIX), ..DeleteRangeRequest::default() };
         self.any_master(async |mut client| Ok(client.delete_range(delete.clone()).await?)).await?;
-        let (_, namespaces) = self.ask(Method::GET, "/api/v1/namespaces", String::new()).await?;
-        let namespaces: List = serde_json::from_slice(&namespaces)?;
-        for namespace in
-            namespaces.items.iter().map(|item| &item.metadata.name).filter(|name| name.starts_with(NAMESPACE))
-        {
+        for namespace in self.namespaces().await? {
             let path = format!("/api/v1/namespaces/{namespace}");
             // All objects at once: the namespace's own end would take them one by one.
             self.ask(Method::DELETE, &format!("{path}/configmaps"), String::new()).await?;
             self.ask(Method::DELETE, &path, String::new()).await?;
         }
-        Ok(())
+        // The next run is not to take pods that are on their way out for pods that run.
+        until(async || match self.namespaces().await?.first() {
+            Some(namespace) => bail!("the namespace {namespace} is still there"),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    /// The namespaces of this run and of killed ones.
+    async fn namespaces(&self) -> Result<Vec<String>> {
+        let (_, namespaces) = self.ask(Method::GET, "/api/v1/namespaces", String::new()).await?;
+        let namespaces: List = serde_json::from_slice(&namespaces)?;
+        let names = namespaces.items.into_iter().map(|item| item.metadata.name);
+        Ok(names.filter(|name| name.starts_with(NAMESPACE)).collect())
     }
 
     async fn list_keys(&self) -> Result<RangeResponse> {
@@ -218,7 +233,7 @@ impl Session {
     }
 
     /// Asks the Kubernetes API until it answers with anything but a failure of its own.
-    async fn ask(&self, method: Method, path: &str, body: String) -> Result<(StatusCode, Bytes)> {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: String) -> Result<(StatusCode, Bytes)> {
         until(async || {
             let mut api = Api::of_kubeconfig(&self.kubeconfig)?;
             let (status, answer) = api.ask(method.clone(), path, body.clone().into()).await?;

@@ -70,11 +70,15 @@ pub struct History {
 impl History {
     /// The longest time without an acknowledgement within a window, and when it began.
     pub fn longest_gap(&self, from: Instant, to: Instant) -> (Instant, Duration) {
+        self.gaps(from, to).into_iter().max_by_key(|(_, gap)| *gap).unwrap_or((from, Duration::ZERO))
+    }
+
+    /// All times between two acknowledgements within a window: when each began, and how long it was.
+    pub(crate) fn gaps(&self, from: Instant, to: Instant) -> Vec<(Instant, Duration)> {
         let times = self.acknowledged.iter().map(|write| write.ended);
         let inside = times.filter(|time| (from..=to).contains(time));
         let marks: Vec<Instant> = std::iter::once(from).chain(inside).chain([to]).collect();
-        let gaps = marks.windows(2).map(|pair| (pair[0], pair[1].saturating_duration_since(pair[0])));
-        gaps.max_by_key(|(_, gap)| *gap).unwrap_or((from, Duration::ZERO))
+        marks.windows(2).map(|pair| (pair[0], pair[1].saturating_duration_since(pair[0]))).collect()
     }
 }
 

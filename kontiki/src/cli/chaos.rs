@@ -55,6 +55,9 @@ pub(crate) struct RunArgs {
     /// The longest quiet time before each fault
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub(crate) interval: Duration,
+    /// How many faults, of different kinds and on different hosts, are under way at once: 1 or 2
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) at_once: u8,
     /// The same seed is the same schedule; one is drawn and printed when none is given
     #[arg(long)]
     pub(crate) seed: Option<u64>,

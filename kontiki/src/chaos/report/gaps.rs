@@ -6,15 +6,17 @@ use super::{
     chart::{Chart, WIDTH},
     quantile, shown,
 };
-use crate::chaos::evidence::Evidence;
+use crate::chaos::evidence::{Evidence, Injected};
 
 /// The upper ends of the histogram's columns, in milliseconds; the last column has none.
 const ENDS: [u64; 9] = [25, 50, 100, 200, 400, 800, 1600, 3200, 6400];
 const PLOT: f64 = 130.0;
 
-/// Each fault's longest gap, by writer.
+/// The longest gap at each fault, or at two that were under way at once, by writer.
 fn gaps(evidence: &Evidence) -> Vec<(&'static str, Vec<Duration>)> {
-    let of = |writer| evidence.injected.iter().map(|one| evidence.gap_of(one, writer)).collect();
+    let at =
+        |round: &[Injected], writer| round.iter().map(|one| evidence.gap_of(one, writer)).max().unwrap_or_default();
+    let of = |writer| evidence.rounds().map(|round| at(round, writer)).collect();
     evidence.writers.iter().map(|writer| (writer.name, of(writer))).collect()
 }
 
@@ -38,7 +40,7 @@ pub(super) fn histogram(evidence: &Evidence) -> String {
             chart.bar(
                 (x, bottom - tall, wide, tall),
                 colour,
-                &format!("{} of {}", counts[at], evidence.injected.len()),
+                &format!("{} of {}", counts[at], counts.iter().sum::<usize>()),
             );
             chart.text((x + wide / 2.0, bottom - tall - 4.0), "middle", "", &counts[at].to_string());
         }
@@ -73,9 +75,9 @@ fn label(column: usize) -> String {
     }
 }
 
-/// The gaps at one kind of fault.
+/// The gaps at one kind of fault, or at two kinds at once.
 pub(super) struct OfKind {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// How often it was injected.
     pub(super) times: usize,
     /// Of each writer: the median, what 99 of 100 are within, and the worst.
@@ -84,9 +86,11 @@ pub(super) struct OfKind {
 
 /// Each kind of fault with its gaps, by name.
 pub(super) fn by_kind(evidence: &Evidence) -> Vec<OfKind> {
-    let mut kinds: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
-    for (at, one) in evidence.injected.iter().enumerate() {
-        kinds.entry(one.planned.fault.name).or_default().push(at);
+    let mut kinds: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (at, round) in evidence.rounds().enumerate() {
+        let mut names: Vec<&str> = round.iter().map(|one| one.planned.fault.name).collect();
+        names.sort_unstable();
+        kinds.entry(names.join(" + ")).or_default().push(at);
     }
     let gaps = gaps(evidence);
     let of_kind = |(name, which): (_, Vec<usize>)| {
@@ -103,7 +107,7 @@ pub(super) fn by_kind(evidence: &Evidence) -> Vec<OfKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chaos::evidence::sample::evidence;
+    use crate::chaos::{evidence::sample::evidence, faults::find, schedule::Planned};
 
     #[test]
     fn gaps_fall_into_their_columns() {
@@ -115,7 +119,14 @@ mod tests {
     #[test]
     fn each_kind_has_its_median_and_worst() {
         let kinds = by_kind(&evidence());
-        assert_eq!((kinds.len(), kinds[0].name, kinds[0].times), (1, "kill-leader", 1));
+        assert_eq!((kinds.len(), kinds[0].name.as_str(), kinds[0].times), (1, "kill-leader", 1));
         assert_eq!(kinds[0].gaps, [["0.40 s", "0.40 s", "0.40 s"]; 2].map(|gaps| gaps.map(str::to_owned)));
+        // Two at once are a kind of their own.
+        let mut evidence = evidence();
+        let mut second = evidence.injected[0].clone();
+        second.planned = Planned { fault: find("agent-kill").unwrap(), beside: true, ..second.planned };
+        evidence.injected.push(second);
+        let kinds = by_kind(&evidence);
+        assert_eq!((kinds.len(), kinds[0].name.as_str(), kinds[0].times), (1, "agent-kill + kill-leader", 1));
     }
 }

@@ -74,9 +74,9 @@ fn cards(report: &Report<'_>) -> String {
 fn pictures(report: &Report<'_>) -> String {
     format!(
         "<h2>What happened</h2>\n<p class=\"note\">Time runs to the right. A fault is there while its band is; below it, what clients saw at that moment. \
-         Latency is on a logarithmic scale. Red: no write was acknowledged, or a probe failed. Point at a shape for its numbers.</p>\n\
+         Latency is on a logarithmic scale. Red: no write was acknowledged, or a probe or a connection to the run's own Service failed. Point at a shape for its numbers.</p>\n\
          <figure>{}</figure>\n\
-         <h2>How long writes stood still</h2>\n<p class=\"note\">For each fault, the longest time without an acknowledged write, from its injection until the cluster was whole again. \
+         <h2>How long writes stood still</h2>\n<p class=\"note\">For each fault, or two at once, the longest time without an acknowledged write, from its injection until the cluster was whole again. \
          Writers write about every 10 ms, so that is the least.</p>\n\
          <figure><div class=\"legend\"><span><i style=\"background:var(--etcd)\"></i>through the etcd port</span>\
          <span><i style=\"background:var(--api)\"></i>through the Kubernetes API</span></div>{}</figure>\n",
@@ -119,12 +119,14 @@ fn schedule(report: &Report<'_>) -> String {
             Some(after) if after == before => before.clone(),
             after => format!("{before} → {}", after.as_deref().unwrap_or("nobody")),
         };
+        let others: Vec<&str> = evidence.beside(one).map(|other| other.planned.fault.name).collect();
+        let beside = if others.is_empty() { String::new() } else { format!(" beside {}", others.join(", ")) };
         let by_design = if one.planned.fault.stops_writes() { " (writes stand still by design)" } else { "" };
         format!(
             "<tr><td class=\"n\">{:.1} s</td><td class=\"w\">{}</td><td>{}</td><td class=\"n\">{}</td><td{class}>{}{by_design}</td>\
              <td class=\"w\">{}</td>{gaps}<td class=\"n\">{}</td></tr>\n",
             evidence.seconds(one.began),
-            escape(one.planned.fault.name),
+            escape(&format!("{}{beside}", one.planned.fault.name)),
             escape(&one.hosts.join(", ")),
             shown(one.healed.duration_since(one.began)),
             escape(&proof),
@@ -152,7 +154,7 @@ fn kinds(report: &Report<'_>) -> String {
     let row = |kind: &gaps::OfKind| {
         let cells: String =
             kind.gaps.iter().flatten().map(|gap| format!("<td class=\"n\">{}</td>", escape(gap))).collect();
-        format!("<tr><td>{}</td><td class=\"n\">{}</td>{cells}</tr>\n", escape(kind.name), kind.times)
+        format!("<tr><td>{}</td><td class=\"n\">{}</td>{cells}</tr>\n", escape(&kind.name), kind.times)
     };
     let rows: String = gaps::by_kind(report.evidence).iter().map(row).collect();
     format!(

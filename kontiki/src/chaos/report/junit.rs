@@ -1,6 +1,7 @@
 //! The JUnit file: one test case for each promise, and one for each probe.
 
 use super::{Report, escape, shown, verdict};
+use crate::chaos::evidence::Injected;
 
 /// The file's text.
 pub(super) fn file(report: &Report<'_>) -> String {
@@ -10,7 +11,10 @@ pub(super) fn file(report: &Report<'_>) -> String {
     }
     for injected in &report.evidence.injected {
         let at = report.evidence.seconds(injected.began);
-        let name = format!("{} of {} at {at:.1} s", injected.planned.fault.name, injected.hosts.join(", "));
+        let of = |one: &Injected| format!("{} of {}", one.planned.fault.name, one.hosts.join(", "));
+        let others: Vec<String> = report.evidence.beside(injected).map(of).collect();
+        let beside = if others.is_empty() { String::new() } else { format!(" beside {}", others.join(" and ")) };
+        let name = format!("{} at {at:.1} s{beside}", of(injected));
         case(&mut cases, "faults", &name, injected.proof.as_ref().err());
     }
     let limit = report.evidence.limits.outage;
@@ -46,22 +50,39 @@ fn case(cases: &mut String, class: &str, name: &str, why: Option<&String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chaos::{evidence::sample::evidence, oracles};
+    use crate::chaos::{
+        evidence::{Evidence, sample::evidence},
+        oracles::{self, Finding},
+    };
+
+    fn report<'a>(evidence: &'a Evidence, findings: &'a [Finding]) -> Report<'a> {
+        Report {
+            evidence,
+            findings,
+            seed: 7,
+            repeat: "kontiki chaos run --seed 7",
+            began: jiff::Timestamp::UNIX_EPOCH,
+            cluster: String::new(),
+        }
+    }
+
+    #[test]
+    fn of_two_at_once_each_names_the_other() {
+        let mut evidence = evidence();
+        let mut second = evidence.injected[0].clone();
+        second.hosts = vec!["m2".into()];
+        evidence.injected.push(second);
+        let findings = oracles::judge(&evidence);
+        let file = file(&report(&evidence, &findings));
+        assert!(file.contains("name=\"kill-leader of m1 at 3.0 s beside kill-leader of m2\""), "{file}");
+    }
 
     #[test]
     fn every_promise_fault_and_probe_is_a_case_and_failures_are_counted() {
         let mut evidence = evidence();
         evidence.injected[0].proof = Err("0 <packets> dropped".into());
         let findings = oracles::judge(&evidence);
-        let report = Report {
-            evidence: &evidence,
-            findings: &findings,
-            seed: 7,
-            repeat: "kontiki chaos run --seed 7",
-            began: jiff::Timestamp::UNIX_EPOCH,
-            cluster: String::new(),
-        };
-        let file = file(&report);
+        let file = file(&report(&evidence, &findings));
         assert!(file.contains(&format!("tests=\"{}\" failures=\"2\"", findings.len() + 2)), "{file}");
         assert!(file.contains("value=\"kontiki chaos run --seed 7\""));
         assert!(file.contains("0 &lt;packets&gt; dropped"));

@@ -20,7 +20,7 @@ pub(super) fn page(report: &Report<'_>) -> String {
     let heads = [vec!["fault".to_owned(), "times".to_owned()], heads].concat();
     page.push_str(&format!("\n{}{}", row(heads.iter().cloned()), row(heads.iter().map(|_| "---".to_owned()))));
     for kind in gaps::by_kind(report.evidence) {
-        let cells = [kind.name.to_owned(), kind.times.to_string()].into_iter();
+        let cells = [kind.name, kind.times.to_string()].into_iter();
         page.push_str(&row(cells.chain(kind.gaps.iter().map(|gaps| gaps.join(", ")))));
     }
     page

@@ -20,6 +20,8 @@ const LABELS_MAX: usize = 8;
 const WRITER_HEIGHT: f64 = 84.0;
 const PROBE_HEIGHT: f64 = 50.0;
 const PAD: f64 = 18.0;
+/// How far below the bar of the first of two faults that of the second is.
+const SECOND: f64 = 15.0;
 /// About how wide a letter of a label is.
 const LETTER: f64 = 6.1;
 
@@ -34,8 +36,11 @@ pub(super) fn svg(evidence: &Evidence) -> String {
         writes(&mut lanes, evidence, writer, scale);
     }
     watches(&mut lanes, evidence, scale);
+    for client in evidence.service.iter().flat_map(|asked| &asked.clients) {
+        looks(&mut lanes, evidence, client, &format!("Service from {}", client.name), scale);
+    }
     for probe in &evidence.probes {
-        looks(&mut lanes, evidence, probe, scale);
+        looks(&mut lanes, evidence, probe, &format!("Probe {}", probe.name), scale);
     }
     axis(&mut lanes, scale, top);
     for one in &evidence.injected {
@@ -55,17 +60,19 @@ fn faults(lanes: &mut Chart, evidence: &Evidence, scale: Scale) {
     lanes.text((12.0, y + 14.0), "start", "lane", "Faults");
     lanes.text((12.0, y + 30.0), "start", "soft", "bar: until healed,");
     lanes.text((12.0, y + 44.0), "start", "soft", "pale: until whole");
-    // Labels move down a row until they have room.
+    let deeper = if evidence.injected.iter().any(|one| one.planned.beside) { SECOND } else { 0.0 };
+    // Labels move down a row until they have room; of two faults at once, so does the bar of the second.
     let mut rows: Vec<f64> = Vec::new();
     for one in &evidence.injected {
+        let bar = y + 2.0 + if one.planned.beside { SECOND } else { 0.0 };
         let x = scale.x(evidence.seconds(one.began));
         let healed = scale.x(evidence.seconds(one.healed));
         let whole = one.recovered.map_or(healed, |at| scale.x(evidence.seconds(at)));
         let proof = one.proof.as_ref().map_or_else(|why| format!("DID NOT BITE: {why}"), Clone::clone);
         let title = format!("{} of {}: {proof}", one.planned.fault.name, one.hosts.join(", "));
-        lanes.bar((x, y + 2.0, whole - x, 12.0), "var(--fault-soft)", &title);
+        lanes.bar((x, bar, whole - x, 12.0), "var(--fault-soft)", &title);
         let colour = if one.proof.is_ok() { "var(--fault)" } else { "var(--bad)" };
-        lanes.bar((x, y + 2.0, healed - x, 12.0), colour, &title);
+        lanes.bar((x, bar, healed - x, 12.0), colour, &title);
         let label = format!("{} {}", one.planned.fault.name, one.hosts.join(" "));
         let width = label.len() as f64 * LETTER;
         let left = x.min(END + 40.0 - width);
@@ -75,9 +82,9 @@ fn faults(lanes: &mut Chart, evidence: &Evidence, scale: Scale) {
         });
         rows[row] = left + width + 8.0;
         let class = if one.proof.is_ok() { "" } else { "badtext" };
-        lanes.text((left, y + 28.0 + 14.0 * row as f64), "start", class, &label);
+        lanes.text((left, y + deeper + 28.0 + 14.0 * row as f64), "start", class, &label);
     }
-    lanes.height = y + 24.0 + 14.0 * rows.len().max(2) as f64 + PAD / 2.0;
+    lanes.height = y + deeper + 24.0 + 14.0 * rows.len().max(2) as f64 + PAD / 2.0;
 }
 
 fn leaders(lanes: &mut Chart, evidence: &Evidence, scale: Scale) {
@@ -207,9 +214,9 @@ fn watches(lanes: &mut Chart, evidence: &Evidence, scale: Scale) {
     lanes.height = y + 28.0 + PAD;
 }
 
-fn looks(lanes: &mut Chart, evidence: &Evidence, probe: &Probed, scale: Scale) {
+fn looks(lanes: &mut Chart, evidence: &Evidence, probe: &Probed, name: &str, scale: Scale) {
     let (y, bottom) = (lanes.height, lanes.height + PROBE_HEIGHT);
-    lanes.text((12.0, y + 14.0), "start", "lane", &format!("Probe {}", probe.name));
+    lanes.text((12.0, y + 14.0), "start", "lane", name);
     let failed = probe.samples.iter().filter(|sample| sample.failure.is_some()).count();
     lanes.text((12.0, y + 30.0), "start", "soft", &format!("{failed} of {} failed", probe.samples.len()));
     let good = probe.samples.iter().filter(|sample| sample.failure.is_none());

@@ -1,7 +1,7 @@
 //! The verdict in a line, after a line for each broken promise.
 
 use super::{Report, shown, thousands};
-use crate::chaos::oracles::watches;
+use crate::chaos::oracles::{faults_bit, watches};
 
 /// What the terminal shows in the end.
 pub(super) fn lines(report: &Report<'_>) -> Vec<String> {
@@ -34,10 +34,15 @@ pub(super) fn line(report: &Report<'_>) -> String {
         count => format!(", {} doubled", thousands(count)),
     };
     let blunt = evidence.injected.iter().filter(|one| one.proof.is_err()).count();
-    let bit = match blunt {
-        0 => format!("{} faults, all bit", evidence.injected.len()),
-        _ => format!("{} faults, {blunt} did not bite", evidence.injected.len()),
+    let pairs = match faults_bit::overlaps(evidence) {
+        0 => String::new(),
+        pairs => format!(" ({pairs} times two at once)"),
     };
+    let bit = match blunt {
+        0 => "all bit".to_owned(),
+        _ => format!("{blunt} did not bite"),
+    };
+    let bit = format!("{} faults{pairs}, {bit}", evidence.injected.len());
     format!(
         "{} of {} acknowledged writes lost; longest write gap {gap:.2} s; {} watches resumed, {} events lost{doubled}; {bit}",
         thousands(lost),
