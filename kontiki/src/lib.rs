@@ -37,3 +37,4 @@ mod up;
 pub use cli::main;
 pub use client::{Kubeconfig, tls::client_config as client_tls};
 pub use etcd::Access as EtcdAccess;
+pub use tls::server_config as server_tls;
