@@ -38,8 +38,7 @@ pub(super) fn due(plan: &mut Plan, view: &View<'_>, last: Option<Timestamp>, tim
         plan.notes.push(warning(&about, "InvalidSchedule", message));
         return Due { time: None, next: None };
     };
-    let from = all.time.unwrap_or(if all.missed == 0 { all.earliest } else { view.now });
-    let next = timetable.next(from);
+    let next = timetable.next(all.time.unwrap_or(all.earliest));
     let Some(time) = found.time else { return Due { time: None, next } };
     if found.missed > MANY {
         let message = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
@@ -70,12 +69,48 @@ fn recent(timetable: &Timetable, earliest: Timestamp, now: Timestamp) -> Option<
         return None;
     }
     let missed = now.duration_since(first).as_secs() / between + 1;
-    // From one step before the last one of a regular schedule: keeps `@every` in step, and finds others from there.
+    // From one step before the last one of a regular schedule: keeps `@every` in step, and finds most others from there.
     let jump = SignedDuration::from_secs((missed - 2).saturating_mul(between));
     let mut time = None;
     let mut from = first.checked_add(jump).ok()?;
     while let Some(next) = timetable.next(from).filter(|next| *next <= now) {
         (time, from) = (Some(next), next);
     }
-    Some(Recent { earliest, time, missed })
+    // "Each weekday at nine" asked on a Sunday: the last time lies before the place that was jumped to.
+    let time = time.unwrap_or_else(|| last_between(timetable, first, now));
+    Some(Recent { earliest, time: Some(time), missed })
+}
+
+/// The last time of the schedule from `time`, which is one, up to now: by halving what is between.
+fn last_between(timetable: &Timetable, mut time: Timestamp, now: Timestamp) -> Timestamp {
+    let mut end = now;
+    while let Ok(half) = time.checked_add(end.duration_since(time) / 2) {
+        match timetable.next(half).filter(|next| *next <= now) {
+            Some(later) => time = later,
+            None if end <= half || half <= time => break,
+            None => end = half,
+        }
+    }
+    time
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_time_of_an_irregular_schedule_is_found_after_long_silence() {
+        let timetable = |schedule| Timetable::new(schedule, None).unwrap();
+        for (schedule, since, now, last, missed) in [
+            // 2026-03-02 is a Monday.
+            ("0 9 * * 1-5", "2026-03-02T08:00:00Z", "2026-03-08T12:00:00Z", "2026-03-06T09:00:00Z", 7),
+            ("* * 1 1 *", "2025-12-31T00:00:00Z", "2026-11-30T00:00:00Z", "2026-01-01T23:59:00Z", 479_521),
+            ("0 0 29 2 *", "1996-01-01T00:00:00Z", "2030-01-01T00:00:00Z", "2028-02-29T00:00:00Z", 9),
+            ("@every 7h", "2026-01-01T01:00:00Z", "2026-01-03T00:00:00Z", "2026-01-02T19:00:00Z", 6),
+        ] {
+            let [since, now, last] = [since, now, last].map(|time| time.parse::<Timestamp>().unwrap());
+            let found = recent(&timetable(schedule), since, now).unwrap();
+            assert_eq!((found.time, found.missed), (Some(last), missed), "{schedule}");
+        }
+    }
 }
