@@ -9,7 +9,7 @@ use crate::{
     error::Result,
     options::ListOptions,
     pipeline::{Call, respond},
-    storage::read::{Page, Selection},
+    storage::read::{About, Page, Selection},
 };
 
 /// The parts under upstream's names. Scheduler and controllers run in the master that leads: with a leader there are
@@ -36,7 +36,7 @@ pub(crate) fn list(call: &Call) -> Result<Response> {
     let selection = Selection::parse(&call.resource, &options)?;
     let (revision, mut objects) = all(call)?;
     objects.retain(|object| selection.matches(object));
-    let page = Page { revision, objects, next: String::new(), remaining: None };
+    let page = Page { about: About { revision, next: String::new(), remaining: None }, objects };
     let (body, _) = encode::list(&call.resource, page, call.encoding, show, false)?;
     Ok(respond(StatusCode::OK, call.encoding, body))
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use api::{
-    Object, Struct,
+    Object,
     kind::Kind,
     protobuf,
     schema::object_type,
@@ -19,9 +19,14 @@ use crate::{
     error::Result,
     negotiation::{Encoding, MediaType, Target},
     resource::Resource,
-    storage::read::Page,
     table,
 };
+
+mod list;
+mod raw;
+
+pub(crate) use list::{copied, list};
+pub(crate) use raw::Raw;
 
 /// Answers beyond this size leave in pieces, and compressed if the client likes.
 const PIECE: usize = 128 * 1024;
@@ -67,6 +72,14 @@ impl Show {
         };
         Ok(Self { include, columns_known: false })
     }
+}
+
+/// Whether a resource's objects are sent as they are stored, in this form, but for their revision.
+pub(crate) fn is_copied(resource: &Resource, encoding: Encoding) -> bool {
+    resource.kind.served_as_stored()
+        && encoding.target == Target::Object
+        && encoding.media == MediaType::Json
+        && !encoding.pretty
 }
 
 /// A stored object as it was at `revision`.
@@ -158,152 +171,6 @@ pub(crate) fn partial(mut object: Object) -> Object {
         partial.body.set("metadata", metadata);
     }
     partial
-}
-
-/// A list, as a body that is made while it is sent.
-pub(crate) fn list(
-    resource: &Resource,
-    page: Page,
-    encoding: Encoding,
-    show: Show,
-    gzip: bool,
-) -> Result<(Body, bool)> {
-    let as_stored = resource.kind.conversion.is_none() && resource.kind.custom.is_none();
-    if as_stored && encoding.target == Target::Object && encoding.media == MediaType::Json && !encoding.pretty {
-        let size: usize = page.objects.iter().map(|object| object.json().len()).sum();
-        let pieces = Pieces::new(resource, page);
-        return Ok(if size < PIECE {
-            (Body::from(pieces.collect::<Vec<_>>().concat()), false)
-        } else {
-            stream(pieces, gzip)
-        });
-    }
-    let bytes = match (encoding.target, encoding.media) {
-        (Target::Table(version), _) => {
-            let revision = page.revision.to_string();
-            let head = table::Head { version, revision: &revision, next: &page.next, remaining: page.remaining };
-            let objects: Vec<Object> =
-                page.objects.iter().map(|stored| decode(resource, stored)).collect::<Result<_>>()?;
-            table::table(resource.kind, &head, objects, show)
-        }
-        (target, MediaType::Protobuf) => protobuf_list(resource, &page, target)?,
-        (Target::Object, _) if as_stored => Pieces::new(resource, page).collect::<Vec<_>>().concat(),
-        (target, _) => json_list(resource, &page, target)?,
-    };
-    let bytes = finish(bytes, encoding);
-    if bytes.len() < PIECE {
-        return Ok((Body::from(bytes), false));
-    }
-    Ok(stream(std::iter::once(Bytes::from(bytes)), gzip))
-}
-
-/// A list of objects that are not sent as they are stored.
-fn json_list(resource: &Resource, page: &Page, target: Target) -> Result<Vec<u8>> {
-    let whole = target == Target::Object;
-    let mut out = if whole {
-        head(&resource.kind.list_kind(), &resource.kind.api_version(), page)
-    } else {
-        head("PartialObjectMetadataList", "meta.k8s.io/v1", page)
-    };
-    for (at, stored) in page.objects.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        let object = decode(resource, stored)?;
-        if whole && resource.kind.custom.is_some() {
-            // Clients have no type for such objects: each says its kind.
-            api::json::write_object(&mut out, &object);
-        } else if whole {
-            out.extend_from_slice(&api::json::encode_struct(&object.body));
-        } else {
-            api::json::write_object(&mut out, &partial(object));
-        }
-    }
-    out.extend_from_slice(b"]}");
-    Ok(out)
-}
-
-fn protobuf_list(resource: &Resource, page: &Page, target: Target) -> Result<Vec<u8>> {
-    let whole = target == Target::Object;
-    let item = |stored: &StoredObject| -> Result<Vec<u8>> {
-        let object = decode(resource, stored)?;
-        let object = if whole { object } else { partial(object) };
-        Ok(protobuf::encode_message(&object.body))
-    };
-    let items: Vec<Vec<u8>> = page.objects.iter().map(item).collect::<Result<_>>()?;
-    let (api_version, kind) = if whole {
-        (resource.kind.api_version(), resource.kind.list_kind())
-    } else {
-        ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadataList".to_owned())
-    };
-    let metadata = list_metadata(page)?;
-    Ok(protobuf::encode_list(&api_version, &kind, &metadata, items.iter().map(Vec::as_slice)))
-}
-
-fn list_metadata(page: &Page) -> Result<Struct> {
-    let ty = api::schema::type_named("meta/v1.ListMeta");
-    let mut metadata = Struct::new(ty.ok_or_else(|| Status::internal("the schema lacks ListMeta"))?);
-    metadata.set("resourceVersion", page.revision.to_string());
-    if !page.next.is_empty() {
-        metadata.set("continue", page.next.as_str());
-    }
-    if let Some(remaining) = page.remaining {
-        metadata.set("remainingItemCount", i64::try_from(remaining).unwrap_or(i64::MAX));
-    }
-    Ok(metadata)
-}
-
-/// Everything of a JSON list before its first item.
-fn head(kind: &str, api_version: &str, page: &Page) -> Vec<u8> {
-    let mut out = format!(
-        "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"{}\"",
-        page.revision
-    );
-    if !page.next.is_empty() {
-        out.push_str(&format!(",\"continue\":\"{}\"", page.next));
-    }
-    if let Some(remaining) = page.remaining {
-        out.push_str(&format!(",\"remainingItemCount\":{remaining}"));
-    }
-    out.push_str("},\"items\":[");
-    out.into_bytes()
-}
-
-/// A JSON list, piece by piece.
-struct Pieces {
-    objects: std::vec::IntoIter<StoredObject>,
-    buffer: Vec<u8>,
-    first: bool,
-    ended: bool,
-}
-
-impl Pieces {
-    fn new(resource: &Resource, page: Page) -> Self {
-        let buffer = head(&resource.kind.list_kind(), &resource.kind.api_version(), &page);
-        Self { objects: page.objects.into_iter(), buffer, first: true, ended: false }
-    }
-}
-
-impl Iterator for Pieces {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
-        }
-        for object in self.objects.by_ref() {
-            if !std::mem::take(&mut self.first) {
-                self.buffer.push(b',');
-            }
-            object.write_item(&mut self.buffer);
-            if self.buffer.len() >= PIECE {
-                return Some(std::mem::take(&mut self.buffer).into());
-            }
-        }
-        self.ended = true;
-        self.buffer.extend_from_slice(b"]}");
-        Some(std::mem::take(&mut self.buffer).into())
-    }
 }
 
 /// A body of pieces; the second value says whether it is compressed.

@@ -24,7 +24,7 @@ use crate::{
     authentication::{self, impersonation},
     authorization::Attributes,
     claims, deadline,
-    encode::{self, Show},
+    encode::{self, Raw, Show},
     error::{Error, Result},
     negotiation::{self, Encoding},
     options::WriteOptions,
@@ -103,6 +103,14 @@ impl Call {
     pub(crate) fn answer(&self, code: StatusCode, object: Object) -> Response {
         let body = encode::object_as(&self.resource, object, self.encoding, Show::default());
         answer::whole(code, self.encoding, body, &self.parts.headers)
+    }
+
+    /// What a write left as the answer: the very bytes that are stored, where that is the form that was asked for.
+    pub(crate) fn answer_written(&self, code: StatusCode, written: Written) -> Response {
+        match written.raw.filter(|_| encode::is_copied(&self.resource, self.encoding)) {
+            Some(raw) => answer::whole(code, self.encoding, raw.object(), &self.parts.headers),
+            None => self.answer(code, written.object),
+        }
     }
 
     /// The circumstances of a change, for admission.
@@ -263,6 +271,8 @@ pub(crate) enum Presence {
 pub(crate) struct Written {
     pub(crate) object: Object,
     pub(crate) created: bool,
+    /// The object as it is stored, with its revision.
+    raw: Option<Raw>,
 }
 
 /// How one attempt to write ended.
@@ -367,7 +377,7 @@ async fn attempt(
             return Ok(Attempt::Overtaken(modified()));
         }
         object.set_resource_version(live.revision);
-        return Ok(Attempt::Done(Written { object, created: false }));
+        return Ok(Attempt::Done(Written { object, created: false, raw: Raw::of(&stored, live.revision) }));
     }
     let gone = old.is_some() && prepare::is_released(call, &object);
     let (claim, release) = claims::difference(kind, old, (!gone).then_some(&object));
@@ -385,7 +395,7 @@ async fn attempt(
     match call.server.storage.commit_or_rehearse(commit, options.dry_run).await {
         Ok(Committed::Done(revision)) => {
             object.set_resource_version(revision);
-            Ok(Attempt::Done(Written { object, created: live.is_none() }))
+            Ok(Attempt::Done(Written { object, created: live.is_none(), raw: Raw::of(&stored, revision) }))
         }
         Ok(Committed::Claimed) => Ok(Attempt::Overtaken(claims::taken(kind, &object, &claim, &call.server.storage))),
         // Whose turn comes next sees what this one has booked.

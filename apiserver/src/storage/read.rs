@@ -28,6 +28,7 @@ pub(crate) struct Selection {
     labels: LabelSelector,
     fields: FieldSelector,
     filter: FieldFilter,
+    text: String,
 }
 
 impl Selection {
@@ -37,7 +38,17 @@ impl Selection {
         let labels = LabelSelector::parse(&options.label_selector).map_err(bad)?;
         let fields = FieldSelector::parse(&options.field_selector).map_err(bad)?;
         let filter = FieldFilter::new(resource.kind, &fields).map_err(bad)?;
-        Ok(Self { labels, fields, filter })
+        let text = if options.label_selector.is_empty() && options.field_selector.is_empty() {
+            String::new()
+        } else {
+            format!("{}\n{}", options.label_selector, options.field_selector)
+        };
+        Ok(Self { labels, fields, filter, text })
+    }
+
+    /// The selectors as they were written; empty for everything.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// True when nothing is left out.
@@ -57,16 +68,30 @@ impl Selection {
     }
 }
 
-/// A part of a collection.
-pub(crate) struct Page {
+/// What is to be said of a part of a collection.
+pub(crate) struct About {
     /// The revision the collection has.
     pub revision: i64,
-    /// The objects that are meant, in the order of their keys.
-    pub objects: Vec<StoredObject>,
     /// Where the next part begins; empty when this is the last one.
     pub next: String,
     /// How many objects follow, when nothing is left out by selectors.
     pub remaining: Option<usize>,
+}
+
+/// A part of a collection.
+pub(crate) struct Page {
+    /// What is to be said of it.
+    pub about: About,
+    /// The objects that are meant, in the order of their keys.
+    pub objects: Vec<StoredObject>,
+}
+
+/// A part of a collection as it is stored.
+pub(crate) struct Rows {
+    /// What is to be said of it.
+    pub about: About,
+    /// The rows, in the order of their keys.
+    pub rows: Vec<KeyValue>,
 }
 
 impl Storage {
@@ -116,12 +141,7 @@ impl Storage {
         selection: &Selection,
     ) -> Result<Page> {
         let prefix = resource.prefix(namespace);
-        let asked = options.revision()?;
-        let (view, revision, start) = if options.continue_token.is_empty() {
-            self.first_page(asked, options).await?
-        } else {
-            self.next_page(asked, options, &prefix).await?
-        };
+        let (view, revision, start) = self.begin(options, &prefix).await?;
         if let (Some(name), true) = (selection.name(), start.is_empty()) {
             // One name is one read, not a walk through the collection.
             if !namespace.is_empty() || !resource.kind.is_namespaced() {
@@ -132,7 +152,39 @@ impl Storage {
         list.page(&view, revision, start).map_err(|error| expired(error, options))
     }
 
-    /// The view, the revision in it and the first key of a list that begins.
+    /// The same as rows that nobody has looked at, with nothing left out.
+    pub(crate) async fn rows(&self, resource: &Resource, namespace: &str, options: &ListOptions) -> Result<Rows> {
+        let prefix = resource.prefix(namespace);
+        let (view, revision, start) = self.begin(options, &prefix).await?;
+        let limit = if options.limit == 0 { usize::MAX } else { options.limit };
+        let page = view.prefix(prefix.as_bytes(), start.as_bytes(), limit, revision);
+        let page = page.map_err(|error| expired(error.into(), options))?;
+        let mut about = About { revision, next: String::new(), remaining: None };
+        if let (Some(last), true) = (page.kvs.last(), page.remaining > 0) {
+            let start = format!("{}\0", relative(&prefix, last));
+            about.next = ContinueToken { revision: Some(revision), start }.encode();
+            about.remaining = Some(page.remaining);
+        }
+        Ok(Rows { about, rows: page.kvs })
+    }
+
+    /// Reads rows as objects.
+    pub(crate) fn read(&self, resource: &Resource, rows: Rows) -> Result<Page> {
+        let objects = rows.rows.iter().map(|row| self.decode(resource, row)).collect::<Result<_>>()?;
+        Ok(Page { about: rows.about, objects })
+    }
+
+    /// The view, the revision in it and the first key of a list.
+    async fn begin(&self, options: &ListOptions, prefix: &str) -> Result<(View, i64, String)> {
+        let asked = options.revision()?;
+        if options.continue_token.is_empty() {
+            self.first_page(asked, options).await
+        } else {
+            self.next_page(asked, options, prefix).await
+        }
+    }
+
+    /// The same of a list that begins.
     async fn first_page(&self, asked: Option<i64>, options: &ListOptions) -> Result<(View, i64, String)> {
         let view = self.view_at_least(asked).await?;
         let exact = match options.version_match {
@@ -176,7 +228,7 @@ impl Storage {
         let row = view.get_at(key.as_bytes(), revision)?;
         let object = row.map(|row| self.decode(resource, &row)).transpose()?;
         let objects = object.filter(|object| selection.matches(object)).into_iter().collect();
-        Ok(Page { revision, objects, next: String::new(), remaining: None })
+        Ok(Page { about: About { revision, next: String::new(), remaining: None }, objects })
     }
 }
 
@@ -191,7 +243,8 @@ struct Listing<'a> {
 
 impl Listing<'_> {
     fn page(&self, view: &View, revision: i64, mut start: String) -> Result<Page> {
-        let mut page = Page { revision, objects: Vec::new(), next: String::new(), remaining: None };
+        let about = About { revision, next: String::new(), remaining: None };
+        let mut page = Page { about, objects: Vec::new() };
         loop {
             let wanted = match self.limit {
                 0 => usize::MAX,
@@ -208,22 +261,23 @@ impl Listing<'_> {
                 }
                 let more = at + 1 < last || rows.remaining > 0;
                 if self.limit > 0 && page.objects.len() == self.limit && more {
-                    let start = format!("{}\0", &self.relative(row));
-                    page.next = ContinueToken { revision: Some(revision), start }.encode();
-                    page.remaining = self.selection.is_everything().then_some(rows.remaining);
+                    let start = format!("{}\0", relative(self.prefix, row));
+                    page.about.next = ContinueToken { revision: Some(revision), start }.encode();
+                    page.about.remaining = self.selection.is_everything().then_some(rows.remaining);
                     return Ok(page);
                 }
             }
             match rows.kvs.last() {
-                Some(row) if rows.remaining > 0 => start = format!("{}{}\0", self.prefix, self.relative(row)),
+                Some(row) if rows.remaining > 0 => start = format!("{}{}\0", self.prefix, relative(self.prefix, row)),
                 _ => return Ok(page),
             }
         }
     }
+}
 
-    fn relative(&self, row: &KeyValue) -> String {
-        String::from_utf8_lossy(row.key.get(self.prefix.len()..).unwrap_or_default()).into_owned()
-    }
+/// A row's key without what all keys of the collection begin with.
+fn relative(prefix: &str, row: &KeyValue) -> String {
+    String::from_utf8_lossy(row.key.get(prefix.len()..).unwrap_or_default()).into_owned()
 }
 
 /// A list that goes on at a compacted revision is told how to go on regardless.

@@ -45,7 +45,7 @@ pub(super) async fn create(call: &Call, body: Body) -> Result<Response> {
                     return Err(Status::no_unique_name(call.resource.kind.resource(), &name).into());
                 }
             }
-            written => return Ok(call.answer(StatusCode::CREATED, written?.object)),
+            written => return Ok(call.answer_written(StatusCode::CREATED, written?)),
         }
     }
 }

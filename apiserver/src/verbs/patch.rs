@@ -29,9 +29,9 @@ pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 type Apply = fn(&Object, &[u8]) -> Result<Decoded, patch::Error>;
 
 pub(crate) async fn patch(call: &Call, body: Body) -> Result<Response> {
-    let Written { object, created } = patched(call, body).await?;
-    let code = if created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(call.answer(code, object))
+    let written = patched(call, body).await?;
+    let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(call.answer_written(code, written))
 }
 
 async fn patched(call: &Call, body: Body) -> Result<Written> {

@@ -35,7 +35,7 @@ pub(crate) async fn update(call: &Call, body: Body) -> Result<Response> {
     let presence = if may_create { Presence::Either } else { Presence::Present };
     let written = write(call, &call.info.name, presence, &options, &draft).await?;
     let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(call.answer(code, written.object))
+    Ok(call.answer_written(code, written))
 }
 
 /// The body's name must be the URL's; without a name it is taken from there, as is the namespace.

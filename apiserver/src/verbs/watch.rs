@@ -38,7 +38,7 @@ pub(super) async fn watch(call: &Call) -> Result<Response> {
     let mut options = ListOptions::parse(call.query(), true)?;
     options.only(&call.info.name);
     let show = Show::parse(&options.include_object, call.encoding)?;
-    let selection = Selection::parse(&call.resource, &options)?;
+    let selection = Arc::new(Selection::parse(&call.resource, &options)?);
     let asked = options.revision()?;
     let streamed = options.send_initial_events == Some(true);
     let initial = streamed || (options.send_initial_events.is_none() && asked.unwrap_or(0) == 0);
@@ -58,10 +58,14 @@ pub(super) async fn watch(call: &Call) -> Result<Response> {
         server: call.server.clone(),
         resource: call.resource.clone(),
         namespace: call.namespace().to_owned(),
+        cursor: hub.cursor(
+            start + i64::from(!initial && call.surroundings().has(Planted::ResumeTooLate)),
+            call.namespace(),
+            &selection,
+        ),
         selection,
         encoding: call.encoding,
         show,
-        cursor: hub.cursor(start + i64::from(!initial && call.surroundings().has(Planted::ResumeTooLate))),
         stage: if initial { Stage::Initial { start, next: String::new() } } else { Stage::Live },
         // Who takes no bookmarks gets none at the end of what is there already either.
         streamed: streamed && options.bookmarks,
@@ -95,7 +99,7 @@ struct Watcher {
     server: Arc<Server>,
     resource: Arc<Resource>,
     namespace: String,
-    selection: Selection,
+    selection: Arc<Selection>,
     encoding: Encoding,
     show: Show,
     cursor: Cursor,
@@ -142,13 +146,13 @@ impl Watcher {
             let frame = frame::frame(Meaning::Added, object, revision, &self.resource, self.encoding, self.show)?;
             self.shown(&mut out, &frame);
         }
-        if page.next.is_empty() {
+        if page.about.next.is_empty() {
             self.stage = Stage::Live;
             if self.streamed {
                 out.extend_from_slice(&frame::bookmark(&self.resource, start, true, self.encoding));
             }
         } else {
-            let next = ContinueToken::decode(&page.next).map_err(Status::internal)?.start;
+            let next = ContinueToken::decode(&page.about.next).map_err(Status::internal)?.start;
             self.stage = Stage::Initial { start, next };
         }
         Ok(out.into())
@@ -196,7 +200,7 @@ impl Watcher {
         }
     }
 
-    fn bookmark(&self) -> Bytes {
+    fn bookmark(&mut self) -> Bytes {
         let ahead = self.server.config.surroundings.has(Planted::BookmarkAhead);
         let reached = if ahead { self.server.storage.view().revision() + 1 } else { self.cursor.reached() };
         frame::bookmark(&self.resource, reached, false, self.encoding)
@@ -204,12 +208,10 @@ impl Watcher {
 
     fn frames(&mut self, batch: &Batch) -> Result<Bytes> {
         let mut frames = Vec::new();
-        for event in &batch.events {
-            if let Some(meaning) = frame::meaning(event, &self.namespace, &self.selection) {
-                let frame = frame::event(event, meaning, &self.resource, self.encoding, self.show)?;
-                self.show.columns_known |= matches!(self.encoding.target, Target::Table(_));
-                frames.push(frame);
-            }
+        for (meaning, event) in &batch.events {
+            let frame = frame::event(event, *meaning, &self.resource, self.encoding, self.show)?;
+            self.show.columns_known |= matches!(self.encoding.target, Target::Table(_));
+            frames.push(frame);
         }
         // One event leaves as the very bytes that all watchers share.
         Ok(if frames.len() == 1 { frames.swap_remove(0) } else { frames.concat().into() })

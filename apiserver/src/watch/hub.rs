@@ -2,8 +2,12 @@
 //!
 //! A watcher is a cursor, not a queue: it reads the hub's ring of recent events, or, when it began before the ring or
 //! fell out of it, the store's own history until it has caught up. So a slow watcher holds no memory and loses nothing.
+//! Who watches the same shares an [`Audience`]: what does not concern it costs its watchers nothing.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Weak},
+};
 
 use api::stored::StoredObject;
 use bytes::Bytes;
@@ -12,8 +16,14 @@ use store::{WatchBatch, WatchItem, WatchRange, WatchStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::frame::Cached;
-use crate::{resource::Resource, storage::Storage};
+use super::{
+    audience::{Audience, Told, Topic},
+    frame::Cached,
+};
+use crate::{
+    resource::Resource,
+    storage::{Storage, read::Selection},
+};
 
 const RING_BYTES: usize = 8 << 20;
 const RING_EVENTS: usize = 16_384;
@@ -36,10 +46,10 @@ impl Event {
     }
 }
 
-/// Events in order; every change up to `revision` has been told.
+/// Events in order, and what they mean to whom they are told; every change up to `revision` has been told.
 pub(crate) struct Batch {
     pub(crate) revision: i64,
-    pub(crate) events: Vec<Arc<Event>>,
+    pub(crate) events: Vec<Told>,
 }
 
 struct Ring {
@@ -52,9 +62,9 @@ struct Ring {
 }
 
 impl Ring {
-    fn push(&mut self, events: Vec<Arc<Event>>, reached: i64) {
+    fn push(&mut self, events: &[Arc<Event>], reached: i64) {
         self.bytes += events.iter().map(|event| event.size()).sum::<usize>();
-        self.events.extend(events);
+        self.events.extend(events.iter().cloned());
         self.reached = reached;
         while self.bytes > RING_BYTES || self.events.len() > RING_EVENTS {
             let Some(oldest) = self.events.front().map(|event| event.revision) else { break };
@@ -77,7 +87,8 @@ pub(crate) struct Hub {
     storage: Storage,
     resource: Arc<Resource>,
     ring: Mutex<Ring>,
-    signal: watch::Sender<i64>,
+    /// Locked before the ring. An audience ends with its last watcher.
+    audiences: Mutex<HashMap<Topic, Weak<Audience>>>,
 }
 
 impl Hub {
@@ -89,8 +100,7 @@ impl Hub {
     ) -> (Arc<Self>, impl Future<Output = ()> + Send) {
         let reached = storage.view().revision();
         let ring = Ring { events: VecDeque::new(), bytes: 0, first: reached + 1, reached };
-        let signal = watch::Sender::new(reached);
-        let hub = Arc::new(Self { storage, resource, ring: Mutex::new(ring), signal });
+        let hub = Arc::new(Self { storage, resource, ring: Mutex::new(ring), audiences: Mutex::default() });
         let feed = hub.clone().feed(shutdown);
         (hub, feed)
     }
@@ -104,29 +114,43 @@ impl Hub {
                 item = rows.next() => item,
             };
             match item {
-                Ok(WatchItem::Events(batch)) => {
-                    let events = self.events(&batch);
-                    self.ring.lock().push(events, batch.revision);
-                    self.signal.send_replace(batch.revision);
-                }
-                Ok(WatchItem::Progress(revision)) => {
-                    self.ring.lock().reached = revision;
-                    self.signal.send_replace(revision);
-                }
+                Ok(WatchItem::Events(batch)) => self.publish(&self.events(&batch), batch.revision),
+                Ok(WatchItem::Progress(revision)) => self.ring.lock().reached = revision,
                 Err(store::Error::Compacted { .. }) => rows = self.restart(),
                 Err(error) => return tracing::debug!(%error, resource = self.resource.kind.plural, "watch ended"),
             }
         }
     }
 
+    /// Tells events. Audiences have them before the ring says how far everything is told.
+    fn publish(&self, events: &[Arc<Event>], reached: i64) {
+        let mut audiences = self.audiences.lock();
+        let first = self.ring.lock().first;
+        audiences.retain(|_, audience| audience.upgrade().inspect(|audience| audience.tell(events, first)).is_some());
+        self.ring.lock().push(events, reached);
+    }
+
     /// Begins anew after a snapshot replaced the history; cursors behind it find that out by themselves.
     fn restart(&self) -> WatchStream {
         let reached = self.storage.view().revision();
-        let mut ring = self.ring.lock();
-        *ring = Ring { events: VecDeque::new(), bytes: 0, first: reached + 1, reached };
-        drop(ring);
-        self.signal.send_replace(reached);
+        let audiences = self.audiences.lock();
+        *self.ring.lock() = Ring { events: VecDeque::new(), bytes: 0, first: reached + 1, reached };
+        audiences.values().filter_map(Weak::upgrade).for_each(|audience| audience.restart(reached));
+        drop(audiences);
         self.rows(reached + 1)
+    }
+
+    /// Those who watch this.
+    fn audience(&self, namespace: &str, selection: &Arc<Selection>) -> Arc<Audience> {
+        let topic = Topic::new(namespace, selection);
+        let mut audiences = self.audiences.lock();
+        if let Some(known) = audiences.get(&topic).and_then(Weak::upgrade) {
+            return known;
+        }
+        let reached = self.ring.lock().reached;
+        let audience = Arc::new(Audience::new(namespace, selection.clone(), reached));
+        audiences.insert(topic, Arc::downgrade(&audience));
+        audience
     }
 
     fn rows(&self, start_revision: i64) -> WatchStream {
@@ -162,18 +186,27 @@ impl Hub {
         batch.events.iter().map(event).collect()
     }
 
-    /// A cursor that tells every event after `revision`.
-    pub(crate) fn cursor(self: &Arc<Self>, revision: i64) -> Cursor {
-        Cursor { signal: self.signal.subscribe(), hub: self.clone(), next: revision + 1, past: None }
+    /// A cursor that tells every event after `revision` of what is selected in a namespace, or in all of them.
+    pub(crate) fn cursor(self: &Arc<Self>, revision: i64, namespace: &str, selection: &Arc<Selection>) -> Cursor {
+        let audience = self.audience(namespace, selection);
+        Cursor { signal: audience.signal(), audience, hub: self.clone(), next: revision + 1, past: None }
     }
 }
 
 /// One watcher's place among the events.
 pub(crate) struct Cursor {
     hub: Arc<Hub>,
-    signal: watch::Receiver<i64>,
+    audience: Arc<Audience>,
+    signal: watch::Receiver<()>,
     next: i64,
     past: Option<WatchStream>,
+}
+
+/// What a look at the recent events brought.
+enum Look {
+    Told(Batch),
+    Nothing,
+    Behind,
 }
 
 impl Cursor {
@@ -181,39 +214,53 @@ impl Cursor {
     pub(crate) async fn next(&mut self) -> Result<Batch, store::Error> {
         loop {
             self.signal.mark_unchanged();
-            let behind = {
-                let ring = self.hub.ring.lock();
-                if self.next >= ring.first {
-                    if ring.reached >= self.next {
-                        let batch = Batch { revision: ring.reached, events: ring.from(self.next) };
-                        self.next = ring.reached + 1;
-                        return Ok(batch);
-                    }
-                    false
-                } else {
-                    true
+            match self.look() {
+                Look::Told(batch) => return Ok(batch),
+                Look::Behind => return self.catch_up().await,
+                Look::Nothing => {
+                    self.past = None;
+                    self.signal.changed().await.map_err(|_| store::Error::Stopped)?;
                 }
-            };
-            if behind {
-                return self.catch_up().await;
             }
-            self.past = None;
-            self.signal.changed().await.map_err(|_| store::Error::Stopped)?;
         }
+    }
+
+    fn look(&mut self) -> Look {
+        let ring = self.hub.ring.lock();
+        let (reached, events) = match self.audience.from(self.next) {
+            Some(events) => (ring.reached, events),
+            None if self.next < ring.first => return Look::Behind,
+            // It began before its audience did.
+            None => {
+                let (reached, events) = (ring.reached, ring.from(self.next));
+                drop(ring);
+                (reached, self.audience.concerning(&events))
+            }
+        };
+        // The audience may be ahead of the ring, by whole revisions.
+        let reached = events.last().map_or(reached, |(_, event)| event.revision.max(reached));
+        self.next = self.next.max(reached + 1);
+        if events.is_empty() { Look::Nothing } else { Look::Told(Batch { revision: reached, events }) }
     }
 
     async fn catch_up(&mut self) -> Result<Batch, store::Error> {
         let rows = self.past.get_or_insert_with(|| self.hub.rows(self.next));
         let batch = match rows.next().await? {
-            WatchItem::Events(batch) => Batch { revision: batch.revision, events: self.hub.events(&batch) },
+            WatchItem::Events(batch) => {
+                Batch { revision: batch.revision, events: self.audience.concerning(&self.hub.events(&batch)) }
+            }
             WatchItem::Progress(revision) => Batch { revision, events: Vec::new() },
         };
         self.next = batch.revision + 1;
         Ok(batch)
     }
 
-    /// Every event up to this revision has been told.
-    pub(crate) fn reached(&self) -> i64 {
+    /// Every event up to this revision has been told. Whom nothing concerns is not woken, so how far it is is found out here.
+    pub(crate) fn reached(&mut self) -> i64 {
+        let reached = self.hub.ring.lock().reached;
+        if self.audience.from(self.next).is_some_and(|events| events.is_empty()) {
+            self.next = self.next.max(reached + 1);
+        }
         self.next - 1
     }
 }

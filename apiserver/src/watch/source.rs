@@ -72,13 +72,13 @@ impl State {
                 batch = cursor.next() => Some(batch),
             };
             match batch {
-                Some(Ok(batch)) => {
-                    self.ready.extend(batch.events.iter().filter_map(|event| match (&event.object, &event.previous) {
+                Some(Ok(batch)) => self.ready.extend(batch.events.iter().filter_map(|(_, event)| {
+                    match (&event.object, &event.previous) {
                         (Some(object), _) => Some(SourceEvent::Applied(object.clone())),
                         (None, Some(previous)) => Some(SourceEvent::Deleted(previous.clone(), event.revision)),
                         (None, None) => None,
-                    }))
-                }
+                    }
+                })),
                 None | Some(Err(store::Error::Compacted { .. })) => self.following = None,
                 Some(Err(_)) => return None,
             }
@@ -100,8 +100,9 @@ impl State {
         self.told_of_nothing = false;
         let hub = self.server.hub(&resource);
         let options = ListOptions { resource_version: "0".to_owned(), ..ListOptions::default() };
-        let page = storage.list(&resource, "", &options, &Selection::default()).await?;
-        self.following = Some((resource, hub.cursor(page.revision)));
-        Ok(Some(SourceEvent::Reset(page.objects.into_iter().map(Arc::new).collect(), page.revision)))
+        let everything = Arc::new(Selection::default());
+        let page = storage.list(&resource, "", &options, &everything).await?;
+        self.following = Some((resource, hub.cursor(page.about.revision, "", &everything)));
+        Ok(Some(SourceEvent::Reset(page.objects.into_iter().map(Arc::new).collect(), page.about.revision)))
     }
 }

@@ -48,6 +48,23 @@ async fn objects_enter_and_leave_a_selection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_nothing_concerns_is_told_how_far_it_has_come() {
+    let api = Fixture::start().await;
+    let path = format!(
+        "{CONFIG_MAPS}?watch=true&labelSelector=on%3Dnever&resourceVersion=0&allowWatchBookmarks=true&timeoutSeconds=4"
+    );
+    let mut events = api.watch(&path).await;
+    let made = api.post(CONFIG_MAPS, &config_map("x", "1")).await.expect(201);
+    let revision = |object: &serde_json::Value| -> i64 {
+        object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+    };
+    let bookmark = events.next().await.unwrap();
+    assert_eq!(bookmark["type"], "BOOKMARK");
+    assert!(revision(&bookmark["object"]) >= revision(&made), "{bookmark}");
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_streamed_list_ends_with_a_bookmark() {
     let api = Fixture::start().await;
     api.post(CONFIG_MAPS, &config_map("x", "1")).await.expect(201);
