@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod api_ceiling;
+pub mod api_pods;
 pub mod api_servers;
 pub mod api_watchers;
 pub mod ceiling;

@@ -31,6 +31,8 @@ pub const CONNECTIONS: usize = 16;
 pub const OBJECTS: u64 = 500;
 /// Where they are.
 pub const COLLECTION: &str = "/api/v1/namespaces/default/configmaps";
+/// What is asked for, if nothing else is.
+pub const JSON: &str = "application/json";
 /// What a ConfigMap of the load holds.
 const DATA_BYTES: usize = 1024;
 
@@ -68,8 +70,16 @@ impl Connection {
     /// # Errors
     /// When the connection breaks or the answer is not a success.
     pub async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<usize> {
+        self.ask_as(JSON, method, path, body).await
+    }
+
+    /// The same, with the answer in another form.
+    ///
+    /// # Errors
+    /// When the connection breaks or the answer is not a success.
+    pub async fn ask_as(&mut self, accept: &'static str, method: Method, path: &str, body: Bytes) -> Result<usize> {
         self.0.ready().await?;
-        let response = self.0.send_request(request(method, path, body)?).await?;
+        let response = self.0.send_request(request(accept, method, path, body)?).await?;
         let (status, mut body, mut read) = (response.status(), response.into_body(), 0);
         while let Some(frame) = body.frame().await {
             read += frame?.data_ref().map_or(0, Bytes::len);
@@ -84,16 +94,16 @@ impl Connection {
     /// When the connection breaks or the watch is refused.
     pub async fn watch(&mut self, path: &str) -> Result<hyper::body::Incoming> {
         self.0.ready().await?;
-        let response = self.0.send_request(request(Method::GET, path, Bytes::new())?).await?;
+        let response = self.0.send_request(request(JSON, Method::GET, path, Bytes::new())?).await?;
         anyhow::ensure!(response.status() == StatusCode::OK, "{path} was answered with {}", response.status());
         Ok(response.into_body())
     }
 }
 
-fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>> {
+fn request(accept: &'static str, method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>> {
     let request = Request::builder().method(method).uri(path).header(header::HOST, "kubernetes");
-    let request = request.header(header::ACCEPT, "application/json").header(header::USER_AGENT, "kontiki-bench");
-    let request = request.header(header::CONTENT_TYPE, "application/json");
+    let request = request.header(header::ACCEPT, accept).header(header::USER_AGENT, "kontiki-bench");
+    let request = request.header(header::CONTENT_TYPE, JSON);
     Ok(request.body(Full::new(body))?)
 }
 

@@ -67,3 +67,28 @@ async fn revision(endpoint: &Endpoint) -> Result<String> {
     let list: serde_json::Value = serde_json::from_slice(&text)?;
     list["metadata"]["resourceVersion"].as_str().map(str::to_owned).context("a list without a revision")
 }
+
+/// Watches that nothing concerns.
+pub const BYSTANDERS: usize = 1000;
+/// How many different selectors they have.
+pub const SELECTORS: usize = 100;
+
+/// Opens [`BYSTANDERS`] watches with [`SELECTORS`] selectors that select nothing; they go on until they are dropped.
+///
+/// # Errors
+/// When one is refused.
+pub async fn bystanders(endpoint: &Endpoint) -> Result<JoinSet<()>> {
+    let from = revision(endpoint).await?;
+    let mut watches = JoinSet::new();
+    for number in 0..BYSTANDERS {
+        let mut connection = endpoint.connect().await?;
+        let selector = format!("labelSelector=app%3Dnobody-{}", number % SELECTORS);
+        let mut events =
+            connection.watch(&format!("{COLLECTION}?watch=true&resourceVersion={from}&{selector}")).await?;
+        watches.spawn(async move {
+            while let Some(Ok(_)) = events.frame().await {}
+            drop(connection);
+        });
+    }
+    Ok(watches)
+}

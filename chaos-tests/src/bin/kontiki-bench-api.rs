@@ -1,12 +1,15 @@
 //! The second half of `make bench`: the Kubernetes API of one master and of three, beside a server that answers without work.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use chaos_tests::{
     bench::{
         api::{self, Endpoint, Operation},
-        api_ceiling,
+        api_ceiling, api_pods,
         api_servers::{Ceiling, Masters},
         api_watchers, processes,
         table::{self, Run},
@@ -17,6 +20,8 @@ use clap::Parser;
 
 /// Runs of each load; the median is kept.
 const RUNS: usize = 3;
+/// Lists of each form; the median is kept.
+const LISTS: usize = 5;
 /// How long a cluster rests before its memory is looked at.
 const REST: Duration = Duration::from_secs(60);
 
@@ -72,6 +77,29 @@ struct Side {
 }
 
 async fn measure(arguments: &Arguments) -> Result<()> {
+    let together = LOADS.iter().map(|(name, _)| *name).chain([FAN_OUT, READY]);
+    if together.into_iter().any(|name| arguments.wants(name)) {
+        compared(arguments).await?;
+    } else {
+        say(FACTS_HEAD);
+    }
+    if arguments.wants(MEMORY) {
+        let [one, three] = [at_rest(arguments, "1").await?, at_rest(arguments, "3").await?];
+        say(&format!("| {MEMORY} | {one} | {three} |"));
+    }
+    if arguments.wants(UNWANTED) {
+        say(&format!("| {UNWANTED} | {} | |", unwanted(arguments).await?));
+    }
+    if arguments.wants(LARGE) {
+        for (what, figure) in large(arguments).await? {
+            say(&format!("| {LARGE}: {what} | {figure} | |"));
+        }
+    }
+    Ok(())
+}
+
+/// Loads on one master, on three, and on the ceiling.
+async fn compared(arguments: &Arguments) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("kontiki-bench-").tempdir_in(".")?;
     let one = Masters::start(&arguments.kontiki, &["--masters", "1", "--workers", "0"]).await?;
     let three = Masters::start(&arguments.kontiki, &["--workers", "0"]).await?;
@@ -85,35 +113,90 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         Side { endpoints: ceiling.endpoints().to_vec(), pids: ceiling.pids() },
     ];
     say(HEAD);
-    for (name, operation) in [
-        ("create", Operation::Create),
-        ("get", Operation::Get),
-        ("list of 500", Operation::List),
-        ("update", Operation::Update),
-    ] {
+    for (name, operation) in LOADS {
         if arguments.wants(name) {
             compare(name, operation, Duration::from_secs(arguments.seconds), &sides).await?;
         }
     }
     say(&format!("\n{FACTS_HEAD}"));
-    let fan_out = "watch: 500 updates delivered to 100 watchers";
-    if arguments.wants(fan_out) {
+    if arguments.wants(FAN_OUT) {
         let [one, three] = [median_fan_out(&one).await?, median_fan_out(&three).await?].map(table::seconds);
-        say(&format!("| {fan_out} | {one} | {three} |"));
+        say(&format!("| {FAN_OUT} | {one} | {three} |"));
     }
-    let ready = "ready after its start";
-    if arguments.wants(ready) {
+    if arguments.wants(READY) {
         let (one, three) = (median_restart(&one).await?, median_restart(&three).await?);
-        say(&format!("| {ready} | {} | {} |", table::seconds(one), table::seconds(three)));
-    }
-    drop((one, three, ceiling));
-    let memory = "memory of a master (PSS), idle for a minute, two nodes";
-    if arguments.wants(memory) {
-        let [one, three] = [at_rest(arguments, "1").await?, at_rest(arguments, "3").await?];
-        say(&format!("| {memory} | {one} | {three} |"));
+        say(&format!("| {READY} | {} | {} |", table::seconds(one), table::seconds(three)));
     }
     Ok(())
 }
+
+/// What a watch costs whom no event concerns: how much more an update costs, for each selector.
+async fn unwanted(arguments: &Arguments) -> Result<String> {
+    let master = Masters::start(&arguments.kontiki, &["--masters", "1", "--workers", "0"]).await?;
+    let (endpoints, pids) = (master.endpoints(), master.pids());
+    api::fill(&endpoints[0]).await?;
+    let duration = Duration::from_secs(arguments.seconds);
+    let mut costs = [Duration::ZERO; 2];
+    for (with, cost) in costs.iter_mut().enumerate() {
+        let watches = if with == 1 { Some(api_watchers::bystanders(&endpoints[0]).await?) } else { None };
+        let mut runs = Vec::new();
+        for _ in 0..RUNS {
+            runs.push(costed(&pids, api::run(Operation::Update, duration, endpoints)).await?);
+        }
+        *cost = table::median(runs).map_or(Duration::ZERO, |run| run.servers);
+        drop(watches);
+    }
+    let more = costs[1].saturating_sub(costs[0]) / u32::try_from(api_watchers::SELECTORS)?;
+    Ok(format!(
+        "{:.2} µs ({} instead of {})",
+        more.as_secs_f64() * 1e6,
+        table::micros(costs[1]),
+        table::micros(costs[0])
+    ))
+}
+
+/// What a master does with many pods.
+async fn large(arguments: &Arguments) -> Result<Vec<(String, String)>> {
+    let master = Masters::start(&arguments.kontiki, &["--masters", "1", "--workers", "0"]).await?;
+    let (endpoint, pid) = (&master.endpoints()[0], master.pids()[0]);
+    let start = Instant::now();
+    api_pods::fill(endpoint).await?;
+    let rate = api_pods::PODS as f64 / start.elapsed().as_secs_f64();
+    let mut rows = vec![("made".to_owned(), format!("{rate:.0}/s"))];
+    let mut memory = processes::proportional_mebibytes(pid)?;
+    rows.push(("memory of the master (PSS), at once".to_owned(), format!("{memory:.0} MiB")));
+    tokio::time::sleep(REST).await;
+    memory = processes::proportional_mebibytes(pid)?;
+    rows.push(("the same a minute later".to_owned(), format!("{memory:.0} MiB")));
+    let mut connection = endpoint.connect().await?;
+    for (form, accept) in [("JSON", api::JSON), ("protobuf", api_pods::PROTOBUF)] {
+        let mut times = Vec::new();
+        let mut bytes = 0;
+        for _ in 0..LISTS {
+            let (time, size) = api_pods::list(&mut connection, accept).await?;
+            times.push(time);
+            bytes = size;
+        }
+        times.sort();
+        let what = format!("a list of {} as {form}, {:.0} MiB", api_pods::LISTED, bytes as f64 / 1024.0 / 1024.0);
+        rows.push((what, format!("{:.0} ms", times[LISTS / 2].as_secs_f64() * 1e3)));
+    }
+    Ok(rows)
+}
+
+/// Loads that are compared with the ceiling.
+const LOADS: [(&str, Operation); 4] = [
+    ("create", Operation::Create),
+    ("get", Operation::Get),
+    ("list of 500", Operation::List),
+    ("update", Operation::Update),
+];
+const FAN_OUT: &str = "watch: 500 updates delivered to 100 watchers";
+const READY: &str = "ready after its start";
+const MEMORY: &str = "memory of a master (PSS), idle for a minute, two nodes";
+const UNWANTED: &str =
+    "an update that 1,000 watchers with 100 different selectors do not want: processor time more for each selector";
+const LARGE: &str = "100,000 pods of 7 KiB";
 
 const HEAD: &str = "| load, 1 KiB ConfigMaps, 16 connections | 1 master | 3 masters | ceiling | 1 master / ceiling | \
     processor time an operation: 1 master, 3 masters, ceiling, generator |\n|---|---|---|---|---|---|";
