@@ -24,6 +24,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// How often the status is sent though nothing has changed.
 const REPORT: i64 = 300;
 const RETRY: Duration = Duration::from_secs(1);
+/// How long an agent may take to know what works, before it says so.
+const START: Duration = Duration::from_secs(5);
+const STARTING: &str = "starting";
 const MEMORY_KEPT: i64 = 100 << 20;
 const STORAGE_KEPT_PERCENT: i64 = 10;
 
@@ -74,9 +77,20 @@ async fn try_register(config: &Config) -> Result<String, kube::Error> {
 
 impl Readiness {
     pub(crate) fn starting() -> Self {
-        let message = || Err("starting".to_owned());
+        let message = || Err(STARTING.to_owned());
         Self { runtime: message(), network: message() }
     }
+
+    fn is_known(&self) -> bool {
+        [&self.runtime, &self.network].into_iter().all(|part| part.as_ref().err().is_none_or(|why| why != STARTING))
+    }
+}
+
+/// Waits until it is known what works. A node that was Ready stays so while its agent is started again: said too early, "not
+/// ready yet" would take all its pods out of their Services for that moment.
+async fn known(readiness: &mut watch::Receiver<Readiness>) {
+    // What is not known by then is told as it is.
+    tokio::time::timeout(START, readiness.wait_for(Readiness::is_known)).await.ok();
 }
 
 fn labels(config: &Config) -> Map<String, Value> {
@@ -104,6 +118,10 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) {
     let nodes: Api<Node> = Api::all(config.client.clone());
+    tokio::select! {
+        () = known(&mut readiness) => {}
+        () = shutdown.cancelled() => return,
+    }
     loop {
         let ready = readiness.borrow_and_update().clone();
         let known = own.borrow_and_update().clone();
@@ -297,6 +315,22 @@ mod tests {
 
     fn truth(conditions: &[NodeCondition]) -> Vec<(&str, &str)> {
         conditions.iter().map(|condition| (condition.type_.as_str(), condition.status.as_str())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_starts_says_nothing_before_it_knows() {
+        let (sender, mut readiness) = watch::channel(Readiness::starting());
+        let begun = tokio::time::Instant::now();
+        let tell = async {
+            sender.send_modify(|readiness| readiness.network = Err("no range of addresses".to_owned()));
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            sender.send_modify(|readiness| readiness.runtime = Ok(()));
+        };
+        tokio::join!(known(&mut readiness), tell);
+        assert_eq!(begun.elapsed(), Duration::from_millis(300));
+        sender.send_replace(Readiness::starting());
+        known(&mut readiness).await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(300) + START);
     }
 
     #[test]

@@ -37,7 +37,7 @@ const ALL: &[(&str, Check)] = &[
     ("all members hold the same state", equal_state::check),
     ("no term has two leaders", one_leader::check),
     ("only the loss of a node restarts its containers", pods_untouched::check),
-    ("no node is taken for lost that is not", nodes_stay_ready::check),
+    ("every node stays Ready", nodes_stay_ready::check),
     ("a Service leads to pods that live", living_endpoints::check),
     ("writes and probes go on soon", bounded_outages::check),
     ("the user's workload runs on", users_workload::check),
