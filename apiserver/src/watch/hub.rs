@@ -215,7 +215,11 @@ impl Cursor {
         loop {
             self.signal.mark_unchanged();
             match self.look() {
-                Look::Told(batch) => return Ok(batch),
+                Look::Told(batch) => {
+                    // Whoever falls behind again begins from here, not from where it caught up.
+                    self.past = None;
+                    return Ok(batch);
+                }
                 Look::Behind => return self.catch_up().await,
                 Look::Nothing => {
                     self.past = None;

@@ -48,6 +48,27 @@ async fn objects_enter_and_leave_a_selection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slow_watch_that_falls_behind_again_is_told_everything_once() {
+    // More than is kept at hand, each time.
+    const ROUND: usize = 24;
+    let api = Fixture::start().await;
+    let mut events = api
+        .watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion=0&fieldSelector=metadata.name!%3Dkube-root-ca.crt"))
+        .await;
+    let value = "v".repeat(600 * 1024);
+    for round in 0..3 {
+        let names: Vec<String> = (0..ROUND).map(|number| format!("c-{round}-{number:02}")).collect();
+        for name in &names {
+            api.post(CONFIG_MAPS, &config_map(name, &value)).await.expect(201);
+        }
+        for name in &names {
+            let event = events.next().await.unwrap();
+            assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!("ADDED"), &json!(name)));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watch_that_nothing_concerns_is_told_how_far_it_has_come() {
     let api = Fixture::start().await;
     let path = format!(
