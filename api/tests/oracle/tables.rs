@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::schema::type_named;
+use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
@@ -20,6 +21,14 @@ fn our_name(name: &str) -> Option<String> {
     let rest = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix))?;
     let (package, name) = rest.rsplit_once('.')?;
     Some(format!("{}.{name}", package.replace('.', "/")))
+}
+
+/// Betas of which there is no stable version yet.
+fn betas(generator: &mut SchemaGenerator) {
+    use k8s_openapi::api;
+    generator.subschema_for::<api::coordination::v1beta1::LeaseCandidate>();
+    generator.subschema_for::<api::scheduling::v1beta1::PodGroup>();
+    generator.subschema_for::<api::scheduling::v1beta1::Workload>();
 }
 
 #[test]
@@ -65,9 +74,7 @@ fn every_type_has_exactly_the_published_fields() {
     generator.subschema_for::<api::resource::v1::ResourceClaimTemplate>();
     generator.subschema_for::<api::resource::v1::ResourceSlice>();
     generator.subschema_for::<api::scheduling::v1::PriorityClass>();
-    generator.subschema_for::<api::coordination::v1beta1::LeaseCandidate>();
-    generator.subschema_for::<api::scheduling::v1beta1::PodGroup>();
-    generator.subschema_for::<api::scheduling::v1beta1::Workload>();
+    betas(&mut generator);
     generator.subschema_for::<api::storage::v1::CSIDriver>();
     generator.subschema_for::<api::storage::v1::StorageClass>();
     generator.subschema_for::<api::storagemigration::v1::StorageVersionMigration>();
