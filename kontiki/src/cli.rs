@@ -122,15 +122,15 @@ pub(crate) struct ServerArgs {
     /// The cluster's DNS suffix; counts at --init
     #[arg(long, default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
-}
-
-/// What a master is called and where it is reached; written down at its creation.
     /// Which API versions are served, as for kube-apiserver: api/beta=true, batch/v1/cronjobs=false
     #[arg(long, value_name = "API=BOOL", value_delimiter = ',', env = "KONTIKI_RUNTIME_CONFIG")]
     pub(crate) runtime_config: Vec<String>,
     /// For tests of failover: a file that says by how many milliseconds this process's clock is ahead
     #[arg(long, value_name = "FILE", env = moved_clock::VARIABLE, hide = true)]
     pub(crate) clock_ahead: Option<PathBuf>,
+}
+
+/// What a master is called and where it is reached; written down at its creation.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MasterArgs {
     /// This master's name; the host's by default
@@ -180,12 +180,12 @@ pub(crate) struct AgentArgs {
     /// The parent of all cgroups of this node's pods
     #[arg(long, default_value = "kontiki")]
     pub(crate) cgroup_root: String,
-}
-
-/// Flags of `kontiki token`.
     /// For tests of failover: a file that says by how many milliseconds this process's clock is ahead
     #[arg(long, value_name = "FILE", env = moved_clock::VARIABLE, hide = true)]
     pub(crate) clock_ahead: Option<PathBuf>,
+}
+
+/// Flags of `kontiki token`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TokenArgs {
     #[command(subcommand)]

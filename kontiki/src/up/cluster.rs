@@ -125,14 +125,14 @@ impl Cluster {
         self.dir.join("hosts").join(host)
     }
 
-    /// The record of a host's server or agent.
-    pub(crate) fn process_file(&self, host: &str, role: &str) -> PathBuf {
-        self.host_dir(host).join(format!("{role}.pid"))
     /// How far the clock of a host's processes is ahead, while a test of failover moves it.
     pub(crate) fn clock_file(&self, host: &str) -> PathBuf {
         self.host_dir(host).join("clock")
     }
 
+    /// The record of a host's server or agent.
+    pub(crate) fn process_file(&self, host: &str, role: &str) -> PathBuf {
+        self.host_dir(host).join(format!("{role}.pid"))
     }
 
     /// Every process that was started and still runs: host, role, process.
