@@ -152,6 +152,7 @@ fn config(member: Place, surroundings: Surroundings) -> apiserver::Config {
         master_key: [42; 32],
         cluster_ca: String::new(),
         unreachable_toleration_seconds: i64::try_from(EVICTION_AFTER.as_secs()).unwrap_or_default(),
+        runtime_config: apiserver::RuntimeConfig::default(),
         surroundings,
         dialer: Arc::new(NoNodes),
     }
@@ -160,7 +161,6 @@ fn config(member: Place, surroundings: Surroundings) -> apiserver::Config {
 /// By this the manager of a field names the term in which it wrote.
 pub(crate) const IN_TERM: &str = ".term-";
 
-        runtime_config: apiserver::RuntimeConfig::default(),
 /// A client whose requests are function calls, made as somebody, and in one term only. What it writes says which.
 fn in_process(api: &ApiServer, who: &Identity, term: Option<u64>, member: Place, hold: &Hold) -> kube::Client {
     let user = UserInfo::new(who.user, ["system:authenticated"]);
