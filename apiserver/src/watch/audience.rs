@@ -15,7 +15,7 @@ use crate::storage::read::Selection;
 pub(crate) type Told = (Meaning, Arc<Event>);
 
 /// What an audience watches.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Topic {
     namespace: Box<str>,
     selectors: Box<str>,

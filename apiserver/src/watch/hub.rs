@@ -5,7 +5,7 @@
 //! Who watches the same shares an [`Audience`]: what does not concern it costs its watchers nothing.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Weak},
 };
 
@@ -87,8 +87,9 @@ pub(crate) struct Hub {
     storage: Storage,
     resource: Arc<Resource>,
     ring: Mutex<Ring>,
-    /// Locked before the ring. An audience ends with its last watcher.
-    audiences: Mutex<HashMap<Topic, Weak<Audience>>>,
+    /// Locked before the ring. An audience ends with its last watcher. They are told in the same order each time, so that a
+    /// simulation can be repeated.
+    audiences: Mutex<BTreeMap<Topic, Weak<Audience>>>,
 }
 
 impl Hub {
