@@ -95,6 +95,10 @@ struct State {
     restarts: u64,
     joined: u64,
     left: u64,
+    /// How many are held up.
+    held_up: u64,
+    /// How often a fault came upon another.
+    overlaps: u64,
     /// A member that could not start again: nothing of a run may end like this.
     failures: Vec<String>,
 }
@@ -240,7 +244,7 @@ impl Cluster {
                 machine.gone = true;
                 state.left += 1;
             } else if running.is_some() && !gave_up {
-                state.failures.push(format!("member {member} stopped by itself"));
+                state.failures.push(format!("members go on: {member} stopped by itself"));
             }
             running
         };
@@ -322,6 +326,7 @@ impl Cluster {
             return;
         };
         hold.stop();
+        self.state.lock().held_up += 1;
         let patience = tokio::time::Instant::now() + SILENCE_MAX;
         tokio::time::sleep(time.min(SILENCE_MAX)).await;
         if tokio::time::Instant::now() >= patience {
@@ -329,6 +334,7 @@ impl Cluster {
         }
         tokio::time::sleep(time.saturating_sub(SILENCE_MAX)).await;
         hold.go_on();
+        self.state.lock().held_up -= 1;
     }
 
     /// Nobody is held up any more.
@@ -359,11 +365,11 @@ impl Cluster {
                 Err(error) if error.is_damage() && self.disk(member).wear().rotten_bits > 0 => {
                     return self.replace(member);
                 }
-                Err(error) => return self.fail(format!("member {member} does not start again: {error}")),
+                Err(error) => return self.fail(format!("members start again: {member} does not: {error}")),
             }
             tokio::time::sleep(RESTART_PAUSE).await;
         }
-        self.fail(format!("member {member} does not start again: its disk does not work"));
+        self.fail(format!("members start again: {member} does not, its disk does not work"));
     }
 
     /// Whether a member's disk may not hold what it has promised.

@@ -1,7 +1,7 @@
 //! The whole control plane: stores, API servers, controllers and scheduler of three masters or more, nodes and users around them.
 //!
-//! One run: trouble for a while; then everything heals, must reach the state that a cluster without trouble reaches, and stay
-//! there; then the evidence is looked at.
+//! One run: trouble for a while; then everything heals, must reach the state that a cluster without trouble reaches, serve users
+//! with nothing wrong any more, reach that state again and stay there; then the evidence is looked at.
 
 mod client;
 mod end_state;
@@ -9,8 +9,9 @@ mod evidence;
 mod invariants;
 mod journal;
 mod lives;
-mod master;
+pub(crate) mod master;
 mod node;
+mod routes;
 mod seeds;
 mod tale;
 mod trouble;
@@ -59,7 +60,9 @@ const WATCHED: [(&str, &str); 3] = [
 const TORMENT: Duration = Duration::from_secs(30);
 /// How soon after the last trouble everything is as it should be.
 const RECOVERY: Duration = Duration::from_secs(90);
-/// For how long it stays so.
+/// For how long users work then, with nothing wrong.
+const CALM: Duration = Duration::from_secs(6);
+/// For how long it stays so when they rest.
 const STABLE: Duration = Duration::from_secs(6);
 /// Large enough for what every cluster begins with, small enough for snapshots within a minute.
 const LIMITS: Limits = Limits {
@@ -86,10 +89,14 @@ pub(crate) struct Report {
     pub(crate) pods: u64,
     /// How often a pod followed another of its name.
     pub(crate) successions: u64,
+    /// How often a node's proxy led connections elsewhere, and how often of these while nothing was wrong.
+    pub(crate) routed: (u64, u64),
     pub(crate) terms: u64,
     pub(crate) restarts: u64,
     pub(crate) resumed: u64,
     pub(crate) injected: Injected,
+    /// How often a fault came upon another.
+    pub(crate) overlaps: u64,
     pub(crate) traversed: Traversed,
     pub(crate) simulated: Duration,
     /// How long it took until everything was as it should be.
@@ -128,19 +135,22 @@ async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
         let client = Client::new(&cluster, chance.fork(), at, user, "watcher");
         observers.spawn(watcher::watch(client, chance.fork(), path, log.clone(), stop.clone()));
     }
-    let stop_users = CancellationToken::new();
-    let mut users = JoinSet::new();
-    for id in 0..USERS {
-        users.spawn(User::new(&cluster, chance.fork(), journal.clone(), id, started).run(stop_users.clone()));
-    }
+    let user = |id| User::new(&cluster, chance.fork(), journal.clone(), id, started);
+    let mut users: Vec<User> = (0..USERS).map(user).collect();
     let victims = Victims { cluster: cluster.clone(), masters, nodes };
-    let injected = trouble::torment(&victims, schedule, TORMENT).await;
-    let healed = started.elapsed();
-    stop_users.cancel();
-    while users.join_next().await.is_some() {}
-    let settled = settle(&cluster, &truth).await;
-    let recovered = started.elapsed() - healed;
-    let rests = if settled.is_ok() { rests(&cluster, &truth, &logs).await } else { Ok(()) };
+    let (injected, healed) = work_during(&mut users, async {
+        let injected = trouble::torment(&victims, schedule, TORMENT).await;
+        (injected, started.elapsed())
+    })
+    .await;
+    let settled = settle(&cluster, &truth, &victims.nodes).await;
+    let calm = started.elapsed();
+    let rests = if settled.is_ok() {
+        work_during(&mut users, tokio::time::sleep(CALM)).await;
+        rests(&cluster, &truth, &victims.nodes, &logs).await
+    } else {
+        Ok(())
+    };
     stop.cancel();
     while observers.join_next().await.is_some() {}
     if let Some(failure) = cluster.failures().first() {
@@ -153,15 +163,15 @@ async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
         return Err(format!("members tell one story: {contradiction}"));
     }
     if let Some(gap) = story.gap() {
-        return Err(format!("nobody was heard to tell of revision {gap}"));
+        return Err(format!("every revision is told of: nobody was heard to tell of {gap}"));
     }
     let heard = WATCHED.iter().zip(&logs).map(|((_, kind), log)| (*kind, log.all())).collect();
-    let lives = victims.nodes.lives().all();
-    let evidence = Evidence { calls: journal.all(), tale: Tale::of(&story), heard, lives };
+    let (lives, routes) = (victims.nodes.lives().all(), victims.nodes.routes().all());
+    let evidence = Evidence { calls: journal.all(), tale: Tale::of(&story), heard, lives, routes, started, calm };
     for (name, check) in invariants::ALL {
         check(&evidence).map_err(|what| format!("{name}: {what}"))?;
     }
-    Ok(report(&evidence, &story, &victims, (injected, started, recovered), leaders.lock().len() as u64))
+    Ok(report(&evidence, &story, &victims, (injected, calm - healed), leaders.lock().len() as u64))
 }
 
 /// What the run was like.
@@ -169,12 +179,15 @@ fn report(
     evidence: &Evidence,
     story: &Story,
     victims: &Victims,
-    (injected, started, recovered): (Injected, Instant, Duration),
+    (injected, recovered): (Injected, Duration),
     terms: u64,
 ) -> Report {
-    let cluster = &victims.cluster;
+    let (cluster, started) = (&victims.cluster, evidence.started);
     let mut hasher = DefaultHasher::new();
     format!("{:?} {:?}", evidence.calls, evidence.heard).hash(&mut hasher);
+    let routes = evidence.routes.values().flatten();
+    let led: Vec<_> = routes.map(|(at, to)| (*at - started, to)).collect();
+    led.hash(&mut hasher);
     for (revision, changes) in &story.revisions {
         (revision, story.heard[revision] - started, format!("{changes:?}")).hash(&mut hasher);
     }
@@ -187,6 +200,7 @@ fn report(
         revisions: story.revisions.len() as u64,
         pods: evidence.tale.of_kind("pods/").filter(|event| event.before.is_none()).count() as u64,
         successions: victims.nodes.lives().successions(),
+        routed: (led.len() as u64, led.iter().filter(|(at, _)| *at >= evidence.calm).count() as u64),
         terms,
         restarts: cluster.restarts(),
         resumed: evidence
@@ -196,11 +210,30 @@ fn report(
             .filter(|heard| matches!(heard, Heard::Resumed))
             .count() as u64,
         injected,
+        overlaps: cluster.overlaps(),
         traversed: cluster.net.traversed(),
         simulated: started.elapsed(),
         recovered,
         fingerprint: hasher.finish(),
     }
+}
+
+/// Has all users work for as long as something takes; what is under way then is finished.
+async fn work_during<T>(users: &mut Vec<User>, something: impl Future<Output = T>) -> T {
+    let (stop, mut working) = (CancellationToken::new(), JoinSet::new());
+    for mut user in users.drain(..) {
+        let stop = stop.clone();
+        working.spawn(async move {
+            user.run(stop).await;
+            user
+        });
+    }
+    let outcome = something.await;
+    stop.cancel();
+    while let Some(user) = working.join_next().await {
+        users.push(user.expect("a user's task does not break"));
+    }
+    outcome
 }
 
 /// Waits until every master answers as it should.
@@ -219,7 +252,7 @@ async fn until_ready(cluster: &Cluster, chance: &Chance) -> Result<(), String> {
 }
 
 /// Waits until all members have the same, and it is what it should be.
-async fn settle(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
+async fn settle(cluster: &Cluster, truth: &Truth, nodes: &Nodes) -> Result<(), String> {
     within(RECOVERY, Duration::from_millis(250), async || {
         let members: Vec<Option<Store>> = cluster.places().into_iter().map(|place| cluster.member(place)).collect();
         let revisions: Vec<Option<i64>> =
@@ -227,7 +260,7 @@ async fn settle(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
         let last = truth.last();
         let missing = match members.iter().flatten().next() {
             Some(store) if revisions.iter().all(|revision| *revision == Some(last)) => {
-                end_state::missing(&store.view())
+                end_state::missing(&store.view(), nodes)
             }
             _ => Err(format!("members are at {revisions:?}, the last revision is {last}")),
         };
@@ -237,7 +270,7 @@ async fn settle(cluster: &Cluster, truth: &Truth) -> Result<(), String> {
 }
 
 /// Comes to rest: nothing is written any more but signs of life, and everybody who watches has heard of everything.
-async fn rests(cluster: &Cluster, truth: &Truth, logs: &[Log]) -> Result<(), String> {
+async fn rests(cluster: &Cluster, truth: &Truth, nodes: &Nodes, logs: &[Log]) -> Result<(), String> {
     let lease = format!("{ROOT}coordination.k8s.io/leases/");
     let begun = Instant::now();
     // What was noted on the way here is still being written at first.
@@ -255,7 +288,7 @@ async fn rests(cluster: &Cluster, truth: &Truth, logs: &[Log]) -> Result<(), Str
         Err(format!("the end state is stable: {key} was still written at {revision}"))
     })
     .await?;
-    settle(cluster, truth).await?;
+    settle(cluster, truth, nodes).await?;
     let story = truth.story();
     let last = |kind: &str| {
         let of_kind = |changes: &[crate::truth::Change]| {

@@ -142,6 +142,12 @@ impl Platter {
         self.state.lock().flush = flush;
     }
 
+    /// Whether it is not what a disk should be.
+    pub(crate) fn is_harmed(&self) -> bool {
+        let state = self.state.lock();
+        state.broken || state.fails_once || state.capacity.is_some() || !state.flush.is_zero()
+    }
+
     /// Whether a loss of power now would lose something.
     pub(crate) fn has_unflushed(&self) -> bool {
         let state = self.state.lock();

@@ -24,6 +24,7 @@ pub(crate) struct Totals {
     fewest_operations: Option<u64>,
     fewest_faults: Option<u64>,
     injected: Injected,
+    overlaps: u64,
     traversed: Traversed,
     wear: Wear,
     joined: u64,
@@ -46,6 +47,7 @@ impl Totals {
         for (fault, times) in &report.injected {
             *self.injected.entry(*fault).or_default() += times;
         }
+        self.overlaps += report.overlaps;
         self.traversed.add(report.traversed);
         self.wear.add(report.wear);
         self.joined += report.changes.0;
@@ -67,7 +69,7 @@ impl Totals {
             full,
             rotten_bits,
         } = self.wear;
-        let rows: [Row; 10] = [
+        let rows: [Row; 11] = [
             table::extent(self.runs, self.simulated, took),
             row(
                 "operations checked; writes acknowledged; outcomes unknown",
@@ -77,6 +79,7 @@ impl Totals {
                 "fewest operations and faults of a run",
                 [self.fewest_operations.unwrap_or(0), self.fewest_faults.unwrap_or(0)],
             ),
+            row("faults; of them while another one lasted", [self.injected.values().sum(), self.overlaps]),
             row("terms; restarts; watch streams begun", [self.terms, self.restarts, self.resumed]),
             row("members joined; left", [self.joined, self.left]),
             row("messages; held by a cut", [messages, held_by_a_cut]),
@@ -120,6 +123,7 @@ impl Totals {
             ("a member came back", self.restarts),
             ("a watch was resumed", self.resumed),
             ("an outcome stayed unknown", self.unknown),
+            ("a fault came upon another", self.overlaps),
         ] {
             assert!(times > 0, "it never happened that {what}");
         }

@@ -128,6 +128,7 @@ pub(crate) async fn go_through<F: Copy + Ord>(
     for step in schedule {
         tokio::time::sleep(step.pause).await;
         *injected.entry(step.fault).or_default() += 1;
+        cluster.note_overlap();
         inject(&Chance::new(step.seed), step.fault).await;
         if step.heals {
             cluster.net.heal();

@@ -16,4 +16,5 @@ mod seeds;
 mod table;
 mod truth;
 mod watcher;
+mod whole_stack;
 mod workload;

@@ -6,7 +6,11 @@
 mod call;
 mod pump;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -77,6 +81,8 @@ impl Traversed {
 struct State {
     ports: BTreeMap<(Place, Door), Port>,
     cut: BTreeMap<(Place, Place), Instant>,
+    /// Places that reach nobody, whatever else heals.
+    severed: BTreeSet<Place>,
     slow: BTreeMap<(Place, Place), Duration>,
     connections: BTreeMap<(Place, Place, Traffic), CancellationToken>,
     /// What holds up the process at a place.
@@ -160,6 +166,24 @@ impl Net {
         });
     }
 
+    /// A place reaches nobody, and nobody reaches it, until it is let back.
+    pub(crate) fn sever(&self, place: Place) {
+        self.state.lock().severed.insert(place);
+        let net = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SILENCE_MAX).await;
+            if net.state.lock().severed.contains(&place) {
+                net.break_with(place);
+            }
+        });
+    }
+
+    /// A place is part of the network again.
+    pub(crate) fn let_back(&self, place: Place) {
+        self.state.lock().severed.remove(&place);
+        self.changed.send_replace(());
+    }
+
     pub(crate) fn slow_down(&self, from: Place, to: Place, by: Duration) {
         self.state.lock().slow.insert((from, to), by);
     }
@@ -172,6 +196,12 @@ impl Net {
             state.slow.clear();
         }
         self.changed.send_replace(());
+    }
+
+    /// Whether something is cut or slow.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        let state = self.state.lock();
+        !(state.cut.is_empty() && state.severed.is_empty() && state.slow.is_empty())
     }
 
     /// All connections between two places break, as when a router between them forgets them.
@@ -250,15 +280,17 @@ impl Net {
     }
 
     fn is_cut(&self, from: Place, to: Place) -> bool {
-        self.state.lock().cut.contains_key(&(from, to))
+        let state = self.state.lock();
+        state.cut.contains_key(&(from, to)) || [from, to].iter().any(|place| state.severed.contains(place))
     }
 
     /// Until the link is whole.
     async fn passable(&self, from: Place, to: Place) {
-        let mut changed = self.changed.subscribe();
-        if self.is_cut(from, to) {
-            self.state.lock().traversed.held_by_a_cut += 1;
+        if !self.is_cut(from, to) {
+            return;
         }
+        self.state.lock().traversed.held_by_a_cut += 1;
+        let mut changed = self.changed.subscribe();
         while self.is_cut(from, to) {
             if changed.changed().await.is_err() {
                 return;

@@ -45,6 +45,8 @@ pub(crate) struct Report {
     pub(crate) restarts: u64,
     pub(crate) resumed: u64,
     pub(crate) injected: Injected,
+    /// How often a fault came upon another.
+    pub(crate) overlaps: u64,
     pub(crate) traversed: Traversed,
     pub(crate) wear: Wear,
     /// Members that joined, and members that left.
@@ -179,7 +181,7 @@ async fn settle(cluster: &Cluster, truth: &Truth, logs: &[Log]) -> Result<(), St
         let behind = revisions.iter().filter(|(_, revision)| **revision != Some(last));
         let behind: Vec<_> = behind.filter_map(|(place, _)| cluster.member(*place).map(|store| store.status())).collect();
         Err(format!(
-            "long after everything healed, members are at {revisions:?}, watchers at {reached:?}, the last revision is {last}: {behind:?}"
+            "everybody catches up: long after everything healed, members are at {revisions:?}, watchers at {reached:?}, the last revision is {last}: {behind:?}"
         ))
     })
     .await
@@ -204,7 +206,9 @@ fn works_again(evidence: &Evidence, healed: Duration) -> Result<(), String> {
         let answers = |told: &Told| !matches!(told, Told::Unknown | Told::Refused);
         let mut later = evidence.operations.iter().filter(|one| one.client == client && one.began >= from).peekable();
         if later.peek().is_none() || !later.all(|one| answers(&one.told)) {
-            return Err(format!("client {client} is not served again after everything has healed at {healed:?}"));
+            return Err(format!(
+                "clients are served again: client {client} is not, after everything has healed at {healed:?}"
+            ));
         }
     }
     Ok(())
@@ -212,7 +216,7 @@ fn works_again(evidence: &Evidence, healed: Duration) -> Result<(), String> {
 
 fn judge(evidence: &Evidence) -> Result<(), String> {
     if let Some(gap) = evidence.story.gap() {
-        return Err(format!("nobody was heard to tell of revision {gap}"));
+        return Err(format!("every revision is told of: nobody was heard to tell of {gap}"));
     }
     for (name, check) in invariants::ALL {
         check(evidence).map_err(|what| format!("{name}: {what}"))?;
@@ -233,6 +237,7 @@ fn report(cluster: &Cluster, evidence: &Evidence, injected: Injected, simulated:
         resumed: evidence.heard.iter().flatten().filter(|heard| matches!(heard, watcher::Heard::Resumed(_))).count()
             as u64,
         injected,
+        overlaps: cluster.overlaps(),
         traversed: cluster.net.traversed(),
         wear: cluster.wear(),
         changes: cluster.changes(),

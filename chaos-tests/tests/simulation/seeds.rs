@@ -167,12 +167,14 @@ pub(crate) fn assert_found<B: Copy + fmt::Debug + Sync, R: Send>(
             Some((seed, how)) => {
                 let how: String = how.chars().take(200).collect();
                 eprintln!("{bug:?}: seed {seed}: {how}");
-                found.push((table::words(&format!("{bug:?}")), seed.to_string()));
+                // What is violated stands before the colon.
+                let promise = how.split(':').next().unwrap_or_default();
+                found.push((table::words(&format!("{bug:?}")), format!("{seed}: {promise}")));
             }
             None => missed.push(*bug),
         }
     }
-    table::keep(name, ["planted bug", "found by seed"], found);
+    table::keep(name, ["planted bug", "found by seed, for this was broken"], found);
     assert!(missed.is_empty(), "no invariant noticed {missed:?} in {SEEDS_PER_BUG} seeds");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use store::{Member, Start};
 use tokio::time::{Instant, timeout};
 
-use super::{Cluster, client_url, peer_url};
+use super::{Cluster, Machine, client_url, peer_url};
 use crate::network::Place;
 
 /// How long somebody tries to have a member added.
@@ -40,6 +40,19 @@ impl Cluster {
         let known: Vec<Place> = members.iter().map(|member| member.id).collect();
         let doubted = self.state.lock().machines.values().any(|machine| machine.in_doubt && !machine.gone);
         !doubted && known == self.places() && voters >= 3 && voters == members.len() - (members.len() + 1) % 2
+    }
+
+    /// Notes when a fault comes upon another: a member is down, held up or has something wrong with its disk, or a link is cut or slow.
+    pub(crate) fn note_overlap(&self) {
+        let mut state = self.state.lock();
+        let suffers = |machine: &Machine| !machine.gone && (machine.running.is_none() || machine.disk.is_harmed());
+        let overlaps = state.held_up > 0 || state.machines.values().any(suffers) || self.net.is_disturbed();
+        state.overlaps += u64::from(overlaps);
+    }
+
+    /// How often a fault came upon another.
+    pub(crate) fn overlaps(&self) -> u64 {
+        self.state.lock().overlaps
     }
 
     /// A member whose data is damaged comes back under another id, with an empty disk.

@@ -1,32 +1,38 @@
 //! What a cluster comes to when nothing disturbs it: every wish is fulfilled, and nothing is left of what went.
 
+mod services;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use store::View;
 
 use super::{
-    node::is_ready,
+    lives::Life,
+    node::{Nodes, is_ready},
     tale::{Object, ROOT, read},
 };
 
 /// Kinds whose objects have dependents or are some.
-const LOOKED_AT: [&str; 8] = [
+const LOOKED_AT: [&str; 11] = [
     "pods/",
     "apps/controllerrevisions/",
     "apps/deployments/",
     "apps/replicasets/",
     "apps/statefulsets/",
     "configmaps/",
+    "discovery.k8s.io/endpointslices/",
+    "endpoints/",
     "namespaces/",
     "nodes/",
+    "services/",
 ];
 
 /// All objects that are looked at, by key.
 type Objects = BTreeMap<String, Object>;
 
 /// Why a view is not the end state, if it is not.
-pub(crate) fn missing(view: &View) -> Result<(), String> {
+pub(crate) fn missing(view: &View, nodes: &Nodes) -> Result<(), String> {
     let page = view.prefix(ROOT.as_bytes(), b"", usize::MAX, 0).map_err(|error| error.to_string())?;
     let mut objects = Objects::new();
     for row in &page.kvs {
@@ -36,10 +42,17 @@ pub(crate) fn missing(view: &View) -> Result<(), String> {
         }
     }
     let uids: BTreeSet<&str> = objects.values().map(Object::uid).collect();
+    let (lives, routes) = (nodes.lives().all(), nodes.routes().now());
     for (key, object) in &objects {
         whole(key, object, &objects, &uids).map_err(|what| format!("{key}: {what}"))?;
+        let own = match key.split_once('/') {
+            Some(("pods", _)) => lives_as_told(object, &lives),
+            Some(("services", _)) => services::service(object, &objects, &routes),
+            _ => Ok(()),
+        };
+        own.map_err(|what| format!("{key}: {what}"))?;
     }
-    Ok(())
+    services::no_others(&objects, &routes)
 }
 
 fn of_kind<'a>(objects: &'a Objects, kind: &'a str) -> impl Iterator<Item = &'a Object> {
@@ -65,6 +78,7 @@ fn whole(key: &str, object: &Object, objects: &Objects, uids: &BTreeSet<&str>) -
         ["apps", "replicasets", ..] => replica_set(object, objects),
         ["apps", "deployments", ..] => deployment(object, objects),
         ["apps", "statefulsets", ..] => stateful_set(object, objects),
+        ["endpoints", ..] => services::endpoints(key, objects),
         _ => Ok(()),
     }
 }
@@ -86,6 +100,16 @@ fn pod(pod: &Object, objects: &Objects) -> Result<(), String> {
         return Err(format!("is on no node: {node:?}"));
     }
     if is_ready(&pod.json) { Ok(()) } else { Err(format!("is not ready: {}", pod.json["status"])) }
+}
+
+/// What is told of a pod is what its node does.
+fn lives_as_told(pod: &Object, lives: &[Life]) -> Result<(), String> {
+    let told = pod.json["status"]["podIP"].as_str().unwrap_or_default();
+    let mut living = lives.iter().filter(|life| life.until.is_none() && life.uid == pod.uid());
+    match living.next() {
+        Some(life) if life.address.to_string() == told => Ok(()),
+        life => Err(format!("is said to be at {told:?}, and is {life:?}")),
+    }
 }
 
 /// The fields of a status are all this number; one that is not there counts as none.

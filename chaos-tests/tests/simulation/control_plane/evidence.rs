@@ -24,12 +24,14 @@ pub(crate) struct Totals {
     revisions: u64,
     pods: u64,
     successions: u64,
+    routed: (u64, u64),
     terms: u64,
     restarts: u64,
     resumed: u64,
     slowest: Duration,
     fewest_calls: Option<u64>,
     injected: Injected,
+    overlaps: u64,
     traversed: Traversed,
 }
 
@@ -44,6 +46,8 @@ impl Totals {
         self.revisions += report.revisions;
         self.pods += report.pods;
         self.successions += report.successions;
+        self.routed.0 += report.routed.0;
+        self.routed.1 += report.routed.1;
         self.terms += report.terms;
         self.restarts += report.restarts;
         self.resumed += report.resumed;
@@ -52,6 +56,7 @@ impl Totals {
         for (trouble, times) in &report.injected {
             *self.injected.entry(*trouble).or_default() += times;
         }
+        self.overlaps += report.overlaps;
         self.traversed.add(report.traversed);
     }
 
@@ -59,7 +64,7 @@ impl Totals {
     pub(crate) fn keep(&self, took: Duration) {
         let Traversed { messages, held_by_a_cut, connections_broken, connections_refused, calls_repeated } =
             self.traversed;
-        let rows: [Row; 7] = [
+        let rows: [Row; 9] = [
             table::extent(self.runs, self.simulated, took),
             row(
                 "requests of users; acknowledged; refused; outcomes unknown",
@@ -67,9 +72,14 @@ impl Totals {
             ),
             row("fewest requests of a run", [self.fewest_calls.unwrap_or(0)]),
             row(
+                "troubles; of them while a store or the network still suffered",
+                [self.injected.values().sum(), self.overlaps],
+            ),
+            row(
                 "revisions; pods made; terms; restarts; watches begun",
                 [self.revisions, self.pods, self.terms, self.restarts, self.resumed],
             ),
+            row("times that a node's proxy led elsewhere; with nothing wrong any more", [self.routed.0, self.routed.1]),
             row("messages; held by a cut", [messages, held_by_a_cut]),
             row(
                 "connections broken; refused; calls that came twice",
@@ -97,6 +107,8 @@ impl Totals {
             ("a request was refused", self.refused),
             ("a pod was made", self.pods),
             ("a pod followed another of its name", self.successions),
+            ("a Service led elsewhere with nothing wrong", self.routed.1),
+            ("trouble came upon other trouble", self.overlaps),
             ("a message was held by a cut", self.traversed.held_by_a_cut),
             ("a connection broke", self.traversed.connections_broken),
         ] {

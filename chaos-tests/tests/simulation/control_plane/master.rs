@@ -99,10 +99,17 @@ impl Masters {
     }
 
     fn begin(&self, net: &Net, process: Process) {
-        let Process { member, store, hold, end } = process;
+        let member = process.member;
         let surroundings = self.surroundings(member).with(self.planted);
-        let api = apiserver::router(store.clone(), config(member, surroundings.clone())).expect("an API server");
-        net.open_api(member, Routes::from(api.router()), end.clone());
+        let api =
+            apiserver::router(process.store.clone(), config(member, surroundings.clone())).expect("an API server");
+        net.open_api(member, Routes::from(api.router()), process.end.clone());
+        self.act(api, process, surroundings);
+    }
+
+    /// Starts what acts through a master's API server whenever this master leads.
+    pub(crate) fn act(&self, api: ApiServer, process: Process, surroundings: Surroundings) {
+        let Process { member, store, hold, end } = process;
         let (term, acting) = watch::channel(None);
         let (server, ended) = (api.clone(), end.clone());
         tokio::spawn(hold.clone().keep(tell_the_acting_term(store.leadership(), term)));
@@ -138,7 +145,8 @@ impl Masters {
     }
 }
 
-fn config(member: Place, surroundings: Surroundings) -> apiserver::Config {
+/// How an API server of the simulation is set up.
+pub(crate) fn config(member: Place, surroundings: Surroundings) -> apiserver::Config {
     let last = u8::try_from(member % 250).unwrap_or_default() + 1;
     apiserver::Config {
         member_id: member,

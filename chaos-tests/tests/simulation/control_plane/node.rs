@@ -1,4 +1,4 @@
-//! Simulated nodes: what an agent does through the API, without containers.
+//! Simulated nodes: what an agent does through the API, without containers. Their proxies are the product's, up to the packet filter.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,6 +6,7 @@ use api::surroundings::Surroundings;
 use apiserver::{NODE_PREFIX, NODES, UserInfo};
 use client::{Cache, HttpSource, Key, Resource, Selection, WorkQueue, work_queue::BackOff};
 use http::Method;
+use node_agent::{Destinations, observe_services};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use super::{
     client::{Answer, Client},
     lives::Lives,
     master::Masters,
+    routes::{Routes, address_of},
 };
 use crate::{chance::Chance, cluster::Cluster, network::Place};
 
@@ -34,12 +36,13 @@ pub(crate) struct Nodes {
     chance: Chance,
     alive: Arc<Mutex<BTreeMap<Place, CancellationToken>>>,
     lives: Lives,
+    routes: Routes,
 }
 
 impl Nodes {
     pub(crate) fn new(cluster: &Cluster, masters: &Masters, chance: Chance) -> Self {
         let (cluster, masters) = (cluster.clone(), masters.clone());
-        Self { cluster, masters, chance, alive: Arc::default(), lives: Lives::default() }
+        Self { cluster, masters, chance, alive: Arc::default(), lives: Lives::default(), routes: Routes::default() }
     }
 
     /// Starts a node that is down.
@@ -54,8 +57,8 @@ impl Nodes {
         let user = UserInfo::new(format!("{NODE_PREFIX}{name}"), [NODES]);
         let client = Client::new(&self.cluster, self.chance.fork(), place, user, "kontiki-agent");
         let surroundings = self.masters.surroundings(place);
-        let (lives, chance) = (self.lives.clone(), self.chance.fork());
-        let agent = Agent { name, place, client, surroundings, lives, chance };
+        let (lives, routes, chance) = (self.lives.clone(), self.routes.clone(), self.chance.fork());
+        let agent = Agent { name, place, client, surroundings, lives, routes, chance };
         tokio::spawn(token.run_until_cancelled_owned(agent.run()));
     }
 
@@ -65,11 +68,17 @@ impl Nodes {
             alive.cancel();
         }
         self.lives.end(place, |_| true);
+        self.routes.lead(place, Destinations::new());
     }
 
     /// What lived on them.
     pub(crate) fn lives(&self) -> &Lives {
         &self.lives
+    }
+
+    /// Where their connections went.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
     }
 
     /// Where there are nodes.
@@ -88,6 +97,7 @@ struct Agent {
     client: Client,
     surroundings: Surroundings,
     lives: Lives,
+    routes: Routes,
     chance: Chance,
 }
 
@@ -96,7 +106,13 @@ impl Agent {
         while !self.register().await {
             tokio::time::sleep(PAUSE).await;
         }
-        tokio::join!(self.stay(), self.tend_all());
+        tokio::join!(self.stay(), self.tend_all(), self.route());
+    }
+
+    /// Follows Services.
+    async fn route(&self) {
+        let tell = |to| self.routes.lead(self.place, to);
+        observe_services(self.client.kube(), &self.name, address_of(self.place), tell).await;
     }
 
     async fn register(&self) -> bool {
@@ -181,24 +197,25 @@ impl Agent {
     async fn tend(&self, key: &Key, pod: &Value) -> bool {
         let path = format!("/api/v1/namespaces/{}/pods/{}", key.namespace, key.name);
         let uid = &pod["metadata"]["uid"];
-        let is_leaving = !pod["metadata"]["deletionTimestamp"].is_null();
         // What the API is told of has happened before.
-        if is_leaving {
+        let answer = if !pod["metadata"]["deletionTimestamp"].is_null() {
             self.lives.end(self.place, |life| *uid == *life.uid);
-        } else {
-            self.lives.begin(self.place, &key.to_string(), uid.as_str().unwrap_or_default());
-        }
-        let answer = if is_leaving {
             let options = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": uid}});
             self.client.send(Method::DELETE, &path, Some(&options)).await
-        } else if is_ready(pod) {
-            return true;
         } else {
+            let address = self.lives.begin(self.place, &key.to_string(), uid.as_str().unwrap_or_default());
+            if is_ready(pod) && pod["status"]["podIP"] == address.to_string() {
+                return true;
+            }
             let now = api::time::format(self.surroundings.now());
             let condition = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": now});
             let conditions: Vec<Value> =
                 ["PodScheduled", "Initialized", "ContainersReady", "Ready"].map(condition).into();
-            let status = json!({"metadata": {"uid": uid}, "status": {"phase": "Running", "conditions": conditions}});
+            let status = json!({
+                "phase": "Running", "conditions": conditions, "hostIP": address_of(self.place),
+                "podIP": address, "podIPs": [{"ip": address}],
+            });
+            let status = json!({"metadata": {"uid": uid}, "status": status});
             self.client.send(Method::PATCH, &format!("{path}/status"), Some(&status)).await
         };
         // Gone, or another one by now: the cache will say so.

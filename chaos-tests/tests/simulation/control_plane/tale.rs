@@ -8,8 +8,16 @@ use tokio::time::Instant;
 use crate::truth::Story;
 
 /// Kinds whose objects are read; of others it is enough that they changed.
-const READ: [&str; 7] =
-    ["pods/", "apps/replicasets/", "apps/deployments/", "apps/statefulsets/", "configmaps/", "namespaces/", "nodes/"];
+const READ: [&str; 8] = [
+    "pods/",
+    "apps/replicasets/",
+    "apps/deployments/",
+    "apps/statefulsets/",
+    "configmaps/",
+    "namespaces/",
+    "nodes/",
+    "services/",
+];
 pub(crate) const ROOT: &str = "/registry/";
 
 /// An object as it was at a revision.

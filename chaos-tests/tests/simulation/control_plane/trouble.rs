@@ -55,7 +55,10 @@ pub(crate) async fn torment(victims: &Victims, schedule: Schedule, during: Durat
     let injected = faults::go_through(&victims.cluster, schedule, during, inject).await;
     victims.masters.heal();
     faults::heal(&victims.cluster).await;
-    victims.nodes.places().into_iter().for_each(|node| victims.nodes.start(node));
+    for node in victims.nodes.places() {
+        victims.cluster.net.let_back(node);
+        victims.nodes.start(node);
+    }
     injected
 }
 
@@ -74,10 +77,13 @@ async fn inject(victims: &Victims, chance: &Chance, trouble: Trouble) {
             });
         }
         Trouble::NodeIsCutOff => {
-            for master in places {
-                cluster.net.cut(node, master);
-                cluster.net.cut(master, node);
-            }
+            // For longer than masters have patience, often.
+            cluster.net.sever(node);
+            let (net, time) = (cluster.net.clone(), chance.millis(200..30_000));
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                net.let_back(node);
+            });
         }
         Trouble::CachesLag => {
             // It matters most where somebody acts.

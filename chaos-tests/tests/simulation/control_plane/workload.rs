@@ -1,5 +1,7 @@
 //! Users who create, change and delete things through any master, and try again as kubectl would.
 
+mod services;
+
 use apiserver::{MASTERS, UserInfo};
 use http::Method;
 use serde_json::{Value, json};
@@ -11,6 +13,7 @@ use super::{
     journal::{Call, Journal, Told, Verb},
 };
 use crate::{chance::Chance, cluster::Cluster, network::Place};
+pub(crate) use services::{PORT, TARGET_PORT};
 
 /// By this annotation a request is told from all others.
 pub(crate) const MARK: &str = "simulation/mark";
@@ -71,7 +74,7 @@ impl User {
     }
 
     /// Works until told to stop; what is under way then is finished.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(&mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             tokio::time::sleep(self.chance.millis(100..1000)).await;
             if self.chance.one_in(15) {
@@ -84,7 +87,7 @@ impl User {
     async fn step(&mut self) {
         let namespace = NAMESPACES[usize::from(self.chance.one_in(4))];
         let web = format!("web{}", self.chance.below(3));
-        match self.chance.below(20) {
+        match self.chance.below(24) {
             0..3 => self.deploy(namespace, &web).await,
             3..5 => self.scale(DEPLOYMENTS, namespace, &web).await,
             5..8 => self.set_image(DEPLOYMENTS, namespace, &web).await,
@@ -100,14 +103,15 @@ impl User {
             15..17 => self.stateful_set(namespace).await,
             17 => self.scale(STATEFUL_SETS, namespace, STATEFUL_SET).await,
             18 => self.set_image(STATEFUL_SETS, namespace, STATEFUL_SET).await,
-            _ => drop(self.list(CONFIG_MAPS, namespace).await),
+            19 => drop(self.list(CONFIG_MAPS, namespace).await),
+            _ => self.service(namespace).await,
         }
     }
 
     async fn deploy(&mut self, namespace: &str, name: &str) {
         let (replicas, image) = (self.chance.below(5), self.image());
         let labels = json!({"app": name});
-        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": image}]}});
+        let template = template(name, json!({"containers": [{"name": "c", "image": image}]}));
         let spec = json!({"replicas": replicas, "selector": {"matchLabels": labels}, "template": template});
         self.create(DEPLOYMENTS, namespace, name, json!({"spec": spec})).await;
     }
@@ -117,10 +121,9 @@ impl User {
         if self.chance.one_in(3) {
             return self.delete(REPLICA_SETS, namespace, name).await;
         }
-        let labels = json!({"app": name});
-        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "v1"}]}});
+        let template = template(name, json!({"containers": [{"name": "c", "image": "v1"}]}));
         let spec = json!({
-            "replicas": self.chance.below(4), "selector": {"matchLabels": labels}, "template": template,
+            "replicas": self.chance.below(4), "selector": {"matchLabels": {"app": name}}, "template": template,
         });
         self.create(REPLICA_SETS, namespace, name, json!({"spec": spec})).await;
     }
@@ -129,13 +132,12 @@ impl User {
         if self.chance.one_in(5) {
             return self.delete(STATEFUL_SETS, namespace, STATEFUL_SET).await;
         }
-        let labels = json!({"app": STATEFUL_SET});
         // A short grace is over while there still is trouble.
         let pod = json!({"terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "image": self.image()}]});
         let policy = if self.chance.one_in(3) { "Parallel" } else { "OrderedReady" };
         let spec = json!({
             "replicas": self.chance.below(4), "serviceName": "peers", "podManagementPolicy": policy,
-            "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod},
+            "selector": {"matchLabels": {"app": STATEFUL_SET}}, "template": template(STATEFUL_SET, pod),
         });
         self.create(STATEFUL_SETS, namespace, STATEFUL_SET, json!({"spec": spec})).await;
     }
@@ -248,6 +250,11 @@ impl User {
         self.journal.add(Call { user, time, verb: ask.verb, key: ask.key.clone(), mark, told });
         answer
     }
+}
+
+/// What pods of an owner are made from.
+fn template(owner: &str, spec: Value) -> Value {
+    json!({"metadata": {"labels": {"app": owner, services::TIER: "pods"}}, "spec": spec})
 }
 
 /// The version of an object or of a list.

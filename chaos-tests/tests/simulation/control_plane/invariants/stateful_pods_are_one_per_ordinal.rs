@@ -30,7 +30,6 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::control_plane::tale::Tale;
 
     #[test]
     fn two_at_once_are_found_wherever_they_are() {
@@ -39,6 +38,7 @@ mod tests {
             node,
             pod: "default/db-0".to_owned(),
             uid: uid.to_owned(),
+            address: [10, 244, 0, 2].into(),
             from: begun + Duration::from_secs(from),
             until: until.map(|until| begun + Duration::from_secs(until)),
         };
@@ -49,7 +49,7 @@ mod tests {
             (vec![life(1, "a", 0, None), life(2, "b", 4, Some(5))], false),
             (vec![life(1, "a", 0, Some(9)), life(1, "a", 1, Some(2)), life(2, "b", 3, None)], false),
         ] {
-            let evidence = Evidence { calls: Vec::new(), tale: Tale::default(), heard: Vec::new(), lives };
+            let evidence = Evidence { lives, ..Evidence::nothing(begun) };
             assert_eq!(check(&evidence).is_ok(), is_kept, "{:?}", evidence.lives);
         }
     }
