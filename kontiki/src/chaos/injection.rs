@@ -85,7 +85,7 @@ impl Injection {
             before: Before::default(),
             crowd: Crowd::default(),
             long_flushes: 0,
-            clocks: Seen::default(),
+            clocks: Seen::from_now(),
             undo: Vec::new(),
         };
         this.before = this.look(cluster).await?;

@@ -40,9 +40,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const OBJECT: &str = "/api/v1/namespaces/default/configmaps?dryRun=All";
 const BODY: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"kontiki-chaos-clock"}}"#;
 
-/// How far ahead each host was seen to be: the least and the most.
-#[derive(Default)]
-pub(crate) struct Seen(BTreeMap<String, (SignedDuration, SignedDuration)>);
+/// How far ahead each host was seen to be since a moment: the least and the most.
+pub(crate) struct Seen {
+    since: Timestamp,
+    hosts: BTreeMap<String, (SignedDuration, SignedDuration)>,
+}
 
 /// How far ahead the `number`-th host is to be; `turn` counts how often its clock was moved before.
 pub(crate) fn ahead(moved: Moved, number: usize, turn: u64, pick: u64) -> SignedDuration {
@@ -75,18 +77,33 @@ pub(crate) fn reset(cluster: &Cluster, host: &str) -> Result<()> {
 }
 
 impl Seen {
+    /// Nothing was seen yet.
+    pub(crate) fn from_now() -> Self {
+        Self { since: Timestamp::now(), hosts: BTreeMap::new() }
+    }
+
     /// Asks a host's processes what time it is. One that does not answer now is asked again later.
     pub(crate) async fn look(&mut self, cluster: &Cluster, kube: &kube::Client, host: &Host) {
         let ask = async { if host.master { of_master(cluster, host).await } else { of_worker(kube, host).await } };
-        if let Ok(Ok(ahead)) = timeout(PATIENCE, ask).await {
-            let (least, most) = self.0.entry(host.name.clone()).or_insert((ahead, ahead));
-            (*least, *most) = ((*least).min(ahead), (*most).max(ahead));
+        if let Ok(Ok(time)) = timeout(PATIENCE, ask).await {
+            self.note(&host.name, time, Timestamp::now());
         }
+    }
+
+    /// What time a host says that it is. What it wrote before anybody looked says nothing: beside another fault, a lease may not be
+    /// renewed for a while.
+    fn note(&mut self, host: &str, time: Timestamp, now: Timestamp) {
+        if time < self.since && self.since.duration_since(time) < MOVED_MIN {
+            return;
+        }
+        let ahead = time.duration_since(now);
+        let (least, most) = self.hosts.entry(host.to_owned()).or_insert((ahead, ahead));
+        (*least, *most) = ((*least).min(ahead), (*most).max(ahead));
     }
 
     /// What shows that the clocks of these hosts were moved. Of several, another fault may keep one from saying its time.
     pub(crate) fn proof(&self, hosts: &[String]) -> Result<String> {
-        let heard: Vec<_> = hosts.iter().filter_map(|host| Some((host, self.0.get(host)?))).collect();
+        let heard: Vec<_> = hosts.iter().filter_map(|host| Some((host, self.hosts.get(host)?))).collect();
         ensure!(!heard.is_empty(), "{} did not say what time it is", hosts.join(", "));
         let told = heard.into_iter().map(|(host, (least, most))| {
             let sides = [(*most, "ahead"), (*least, "behind")];
@@ -100,23 +117,18 @@ impl Seen {
     }
 }
 
-async fn of_master(cluster: &Cluster, host: &Host) -> Result<SignedDuration> {
+async fn of_master(cluster: &Cluster, host: &Host) -> Result<Timestamp> {
     let kubeconfig = Kubeconfig::read(&cluster.dir.join("kubeconfig"))?;
     let mut api = Api::new((host.address, 6443).into(), api::certificate(&kubeconfig)?);
     let (status, answer) = api.ask(Method::POST, OBJECT, BODY.into()).await?;
     ensure!(status.is_success(), "{} answers {status}", host.name);
     let object: Value = serde_json::from_slice(&answer)?;
-    since(object["metadata"]["creationTimestamp"].as_str().unwrap_or_default())
+    Ok(object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().parse()?)
 }
 
-async fn of_worker(kube: &kube::Client, host: &Host) -> Result<SignedDuration> {
+async fn of_worker(kube: &kube::Client, host: &Host) -> Result<Timestamp> {
     let renewals = objects::renewals(kube).await?;
-    since(renewals.get(&host.name).context("the node has no lease")?)
-}
-
-/// How far this is ahead of now, which is the machine's: this process's own clock is never moved.
-fn since(time: &str) -> Result<SignedDuration> {
-    Ok(time.parse::<Timestamp>()?.duration_since(Timestamp::now()))
+    Ok(renewals.get(&host.name).context("the node has no lease")?.parse()?)
 }
 
 #[cfg(test)]
@@ -140,8 +152,18 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_moved_is_told_by_its_own_times() {
-        let mins = SignedDuration::from_mins;
-        let seen = Seen([("m1".to_owned(), (mins(-40), mins(41))), ("w1".to_owned(), (mins(0), mins(0)))].into());
+        let (since, mins) = (Timestamp::UNIX_EPOCH, SignedDuration::from_mins);
+        let mut seen = Seen { since, hosts: BTreeMap::new() };
+        let now = since + SignedDuration::from_secs(4);
+        for (host, time) in [
+            ("m1", now + mins(41)),
+            ("m1", now - mins(40)),
+            ("w1", now),
+            // It has not been heard of since the fault began.
+            ("m2", since - SignedDuration::from_secs(3)),
+        ] {
+            seen.note(host, time, now);
+        }
         assert_eq!(seen.proof(&["m1".into()]).unwrap(), "m1 was 41 min ahead, then 40 min behind");
         assert_eq!(seen.proof(&["w1".into()]).unwrap_err().to_string(), "the clock of w1 did not move");
         assert_eq!(seen.proof(&["m1".into(), "m2".into()]).unwrap(), "m1 was 41 min ahead, then 40 min behind");
