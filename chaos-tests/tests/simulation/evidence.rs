@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct Totals {
     runs: u64,
     simulated: f64,
+    /// Of runs of three members: simulated seconds, and seconds of a core.
+    of_three: (f64, f64),
     operations: u64,
     acknowledged: u64,
     unknown: u64,
@@ -35,6 +37,10 @@ impl Totals {
     pub(crate) fn add(&mut self, report: &Report) {
         self.runs += 1;
         self.simulated += report.simulated.as_secs_f64();
+        if report.members == 3 {
+            self.of_three.0 += report.simulated.as_secs_f64();
+            self.of_three.1 += report.core.as_secs_f64();
+        }
         self.operations += report.operations;
         self.acknowledged += report.acknowledged;
         self.unknown += report.unknown;
@@ -69,8 +75,12 @@ impl Totals {
             full,
             rotten_bits,
         } = self.wear;
-        let rows: [Row; 11] = [
+        let rows: [Row; 12] = [
             table::extent(self.runs, self.simulated, took),
+            (
+                "three members: simulated seconds in a second of one core".to_owned(),
+                format!("{:.0}", self.of_three.0 / self.of_three.1),
+            ),
             row(
                 "operations checked; writes acknowledged; outcomes unknown",
                 [self.operations, self.acknowledged, self.unknown],
@@ -135,9 +145,11 @@ impl fmt::Display for Totals {
         let Self { runs, simulated, operations, acknowledged, unknown, terms, restarts, resumed, .. } = self;
         write!(
             f,
-            "{runs} runs, {simulated:.0} simulated seconds, {operations} operations ({acknowledged} writes acknowledged, {unknown} \
+            "{runs} runs, {simulated:.0} simulated seconds ({:.0} in a second of a core with three members), {operations} operations \
+             ({acknowledged} writes acknowledged, {unknown} \
              outcomes unknown), at least {} operations and {} faults a run, {terms} terms, {restarts} restarts, {resumed} watches \
              begun, {} members joined, {} left, {:?}, {:?}, faults {:?}",
+            self.of_three.0 / self.of_three.1,
             self.fewest_operations.unwrap_or(0),
             self.fewest_faults.unwrap_or(0),
             self.joined,

@@ -52,6 +52,10 @@ pub(crate) struct Report {
     /// Members that joined, and members that left.
     pub(crate) changes: (u64, u64),
     pub(crate) simulated: Duration,
+    /// How many members the cluster began with.
+    pub(crate) members: u64,
+    /// For how long the run had a core.
+    pub(crate) core: Duration,
     /// Of everything clients and watchers saw, and when.
     pub(crate) fingerprint: u64,
 }
@@ -63,7 +67,15 @@ pub(crate) fn schedule_of(seed: u64) -> Schedule {
 
 /// Runs one seed with the faults given. An error names what was violated.
 pub(crate) fn run(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Result<Report, String> {
-    in_simulated_time(seed, simulate(seed, schedule, planted))
+    let before = core_time();
+    let report = in_simulated_time(seed, simulate(seed, schedule, planted))?;
+    Ok(Report { core: core_time().saturating_sub(before), ..report })
+}
+
+/// For how long this thread has had a core.
+fn core_time() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(told.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default())
 }
 
 /// Runs on one thread, where time passes only when there is nothing else to do.
@@ -134,7 +146,8 @@ async fn simulate(seed: u64, schedule: Schedule, planted: Option<Planted>) -> Re
     };
     works_again(&evidence, healed)?;
     judge(&evidence)?;
-    Ok(report(&cluster, &evidence, injected, started.elapsed()))
+    let report = report(&cluster, &evidence, injected, started.elapsed());
+    Ok(Report { members, ..report })
 }
 
 /// Listens to every member that starts, and notes who leads.
@@ -242,6 +255,8 @@ fn report(cluster: &Cluster, evidence: &Evidence, injected: Injected, simulated:
         wear: cluster.wear(),
         changes: cluster.changes(),
         simulated,
+        members: 0,
+        core: Duration::ZERO,
         fingerprint: hasher.finish(),
     }
 }
