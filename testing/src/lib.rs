@@ -2,10 +2,13 @@
 
 use std::{
     fmt::Display,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    io,
+    net::{Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
+
+use tokio::net::TcpSocket;
 
 pub mod kubectl;
 
@@ -23,10 +26,18 @@ pub fn free_address() -> SocketAddr {
         let place = std::process::id().wrapping_mul(97).wrapping_add(DRAWN.fetch_add(1, Ordering::Relaxed));
         let port = PORTS.start + place % (PORTS.end - PORTS.start);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).unwrap_or_default()));
-        if TcpListener::bind(address).is_ok() {
+        if is_free(address).is_ok() {
             return address;
         }
     }
+}
+
+/// Fails where somebody listens. It does not listen itself: a process that another test is just beginning would have the
+/// listening socket for a moment longer than this one, and nobody could take the port meanwhile.
+fn is_free(address: SocketAddr) -> io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)
 }
 
 /// Looks again and again until `check` gives a value; panics with the last reason once `deadline` has passed.
@@ -62,5 +73,28 @@ pub fn eventually_blocking<T, E: Display>(deadline: Duration, mut check: impl Fn
             Err(reason) => assert!(start.elapsed() < deadline, "not within {deadline:?}: {reason}"),
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, process::Command, sync::atomic::AtomicBool};
+
+    use super::*;
+
+    #[test]
+    fn a_free_address_can_be_taken_at_once_while_processes_begin() {
+        let enough = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !enough.load(Ordering::Relaxed) {
+                    Command::new("true").status().unwrap();
+                }
+            });
+            // The listeners stay until the end: one that closes may be held by a process that begins.
+            let taken: Result<Vec<TcpListener>, _> = (0..500).map(|_| TcpListener::bind(free_address())).collect();
+            enough.store(true, Ordering::Relaxed);
+            taken.unwrap();
+        });
     }
 }

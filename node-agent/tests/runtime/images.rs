@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     fs,
-    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -83,7 +82,7 @@ struct Registry {
 
 impl Registry {
     fn start(dir: &Path) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = testing::free_address().port();
         let config = format!(
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
             dir.join("registry").display()

@@ -18,7 +18,7 @@ use store::{
     etcdserverpb::{PutRequest, RangeRequest},
 };
 use tempfile::TempDir;
-use testing::free_address;
+use testing::{eventually, free_address};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -156,7 +156,7 @@ impl Cluster {
     pub(crate) async fn start_node(&mut self, id: u64, start: Start, tls: Tls) {
         let dir = tempfile::tempdir().unwrap();
         let config = Config { tls, ..self.config(id, start, &dir) };
-        let store = Store::start(config.clone()).await.unwrap();
+        let store = begin(config.clone()).await.unwrap();
         self.nodes.insert(id, Node { config, store: Some(store), _dir: dir });
     }
 
@@ -166,7 +166,7 @@ impl Cluster {
         let Config { peer_listen, client_listen, peer_url, client_url, .. } = other.clone();
         let own = self.config(id, Start::Join, &dir);
         let config = Config { peer_listen, client_listen, peer_url, client_url, ..own };
-        let store = Store::start(config.clone()).await.unwrap();
+        let store = begin(config.clone()).await.unwrap();
         self.nodes.insert(id, Node { config, store: Some(store), _dir: dir });
     }
 
@@ -245,7 +245,7 @@ impl Cluster {
     pub(crate) async fn try_restart(&mut self, id: u64) -> Result<(), StartError> {
         let node = self.nodes.get_mut(&id).unwrap();
         let config = Config { start: Start::Restart, ..node.config.clone() };
-        node.store = Some(Store::start(config).await?);
+        node.store = Some(begin(config).await?);
         Ok(())
     }
 
@@ -266,6 +266,16 @@ impl Cluster {
         })
         .await;
     }
+}
+
+/// Starts a member, at ports which one that has ended may still seem to have: a process that another test is just
+/// beginning holds all sockets of this one for a moment.
+pub(crate) async fn begin(config: Config) -> Result<Store, StartError> {
+    eventually(Duration::from_secs(10), async || match Store::start(config.clone()).await {
+        Err(error @ StartError::Listen { .. }) => Err(error),
+        started => Ok(started),
+    })
+    .await
 }
 
 pub(crate) async fn put(store: &Store, key: &str, value: &str) -> Result<i64, Error> {
@@ -290,6 +300,5 @@ pub(crate) async fn get(store: &Store, key: &str) -> Result<Option<String>, Erro
 
 /// Waits for a condition, with a deadline for loaded machines.
 pub(crate) async fn until(mut condition: impl AsyncFnMut() -> bool) {
-    testing::eventually(Duration::from_secs(30), async || if condition().await { Ok(()) } else { Err("not yet") })
-        .await;
+    eventually(Duration::from_secs(30), async || if condition().await { Ok(()) } else { Err("not yet") }).await;
 }

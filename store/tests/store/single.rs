@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use store::{Config, Start, StartError, Store, etcdserverpb::LeaseGrantRequest};
+use testing::eventually;
 
-use crate::cluster::{Cluster, get, put, until};
+use crate::cluster::{Cluster, begin, get, put, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_survives_a_stop_and_a_crash() {
@@ -37,7 +38,7 @@ async fn a_directory_is_used_by_its_own_member_only() {
     cluster.init().await;
     let config = cluster.nodes[&1].config.clone();
     cluster.kill(1).await;
-    let refused = async |config: Config| match Store::start(config).await {
+    let refused = async |config: Config| match begin(config).await {
         Ok(_) => panic!("must be refused"),
         Err(error) => error.to_string(),
     };
@@ -50,7 +51,7 @@ async fn a_directory_is_used_by_its_own_member_only() {
     let empty = tempfile::tempdir().unwrap();
     let nothing = Config { dir: empty.path().to_path_buf(), start: Start::Restart, ..config.clone() };
     assert!(refused(nothing).await.contains("holds no member"));
-    let port = std::net::TcpListener::bind(config.peer_listen).unwrap();
+    let port = eventually(Duration::from_secs(10), async || std::net::TcpListener::bind(config.peer_listen)).await;
     let taken = Store::start(Config { start: Start::Restart, ..config }).await;
     assert!(matches!(taken, Err(StartError::Listen { .. })));
     drop(port);
