@@ -4,11 +4,12 @@
 //! projection `P`. Changes are announced to listeners after they are visible; a listener only marks keys dirty. Reading
 //! is level-triggered: whoever wakes reads what is there now.
 
+use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use api::stored::StoredObject;
+use api::stored::{Header, StoredObject};
 use futures_util::StreamExt;
 use parking_lot::{Mutex, RwLock};
 use serde::de::DeserializeOwned;
@@ -105,8 +106,9 @@ struct Inner<P> {
     listeners: Mutex<BTreeMap<u64, Arc<Listener<P>>>>,
 }
 
+/// By namespace, then by name: the names of one namespace are compared without it, and share one copy of it.
 struct State<P> {
-    entries: BTreeMap<Key, Arc<Entry<P>>>,
+    namespaces: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<Entry<P>>>>,
     by_owner: HashMap<Box<str>, BTreeSet<Key>>,
 }
 
@@ -127,7 +129,7 @@ impl Drop for Subscription {
 impl<P: Send + Sync + 'static> Cache<P> {
     /// An empty cache; [`Cache::run`] fills it.
     pub fn new(selection: Selection, project: impl Fn(&StoredObject) -> P + Send + Sync + 'static) -> Self {
-        let state = State { entries: BTreeMap::new(), by_owner: HashMap::new() };
+        let state = State { namespaces: BTreeMap::new(), by_owner: HashMap::new() };
         let inner = Inner {
             selection,
             project: Box::new(project),
@@ -184,11 +186,11 @@ impl<P: Send + Sync + 'static> Cache<P> {
             }
             SourceEvent::Applied(object) => {
                 let revision = object.revision();
-                self.put(Key::of(&object), Some(object));
+                self.put(object);
                 revision
             }
             SourceEvent::Deleted(object, revision) => {
-                self.put(Key::of(&object), None);
+                self.remove(&Key::of(&object));
                 revision
             }
             SourceEvent::Bookmark(revision) => revision,
@@ -197,37 +199,36 @@ impl<P: Send + Sync + 'static> Cache<P> {
     }
 
     fn reset(&self, objects: Vec<Arc<StoredObject>>) {
-        let mut absent: BTreeSet<Key> = self.inner.state.read().entries.keys().cloned().collect();
+        let mut absent: BTreeSet<Key> = self.inner.state.read().keys().collect();
         for object in objects {
-            let key = Key::of(&object);
-            absent.remove(&key);
-            self.put(key, Some(object));
+            absent.remove(&Key::of(&object));
+            self.put(object);
         }
         for key in absent {
-            self.put(key, None);
+            self.remove(&key);
         }
     }
 
-    fn put(&self, key: Key, object: Option<Arc<StoredObject>>) {
-        let received = Instant::now();
-        let after = object.map(|object| {
-            let projection = (self.inner.project)(&object);
-            Arc::new(Entry { object, projection, received })
-        });
+    fn put(&self, object: Arc<StoredObject>) {
+        let (received, projection) = (Instant::now(), (self.inner.project)(&object));
+        let after = Arc::new(Entry { object, projection, received });
         let mut state = self.inner.state.write();
-        let before = state.entries.get(&key).cloned();
-        let revision = |entry: &Option<Arc<Entry<P>>>| entry.as_ref().map(|entry| entry.object.revision());
-        if revision(&before) == revision(&after) {
-            return;
-        }
-        state.index(&key, before.as_deref(), after.as_deref());
-        match &after {
-            Some(entry) => state.entries.insert(key.clone(), entry.clone()),
-            None => state.entries.remove(&key),
-        };
+        let Some((key, before)) = state.put(&after) else { return };
+        state.index(&key, before.as_deref(), Some(&after));
         drop(state);
+        self.announce(Change { key, before, after: Some(after) });
+    }
+
+    fn remove(&self, key: &Key) {
+        let mut state = self.inner.state.write();
+        let Some((key, before)) = state.remove(key) else { return };
+        state.index(&key, Some(&before), None);
+        drop(state);
+        self.announce(Change { key, before: Some(before), after: None });
+    }
+
+    fn announce(&self, change: Change<P>) {
         let listeners: Vec<_> = self.inner.listeners.lock().values().cloned().collect();
-        let change = Change { key, before, after };
         for listener in listeners {
             listener(&change);
         }
@@ -272,32 +273,30 @@ impl<P: Send + Sync + 'static> Cache<P> {
 
     /// One object.
     pub fn get(&self, key: &Key) -> Option<Arc<Entry<P>>> {
-        self.inner.state.read().entries.get(key).cloned()
+        self.inner.state.read().get(key).cloned()
     }
 
     /// All objects in the order of their keys.
     pub fn list(&self) -> Vec<Arc<Entry<P>>> {
-        self.inner.state.read().entries.values().cloned().collect()
+        self.inner.state.read().namespaces.values().flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// All objects of a namespace.
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<Entry<P>>> {
         let state = self.inner.state.read();
-        let from = Key::new(namespace, "");
-        let range = state.entries.range(from..).take_while(|(key, _)| *key.namespace == *namespace);
-        range.map(|(_, entry)| entry.clone()).collect()
+        state.namespaces.get(namespace).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// All objects with an owner reference to `uid`.
     pub fn owned_by(&self, uid: &str) -> Vec<Arc<Entry<P>>> {
         let state = self.inner.state.read();
         let keys = state.by_owner.get(uid).into_iter().flatten();
-        keys.filter_map(|key| state.entries.get(key).cloned()).collect()
+        keys.filter_map(|key| state.get(key).cloned()).collect()
     }
 
     /// How many objects there are.
     pub fn len(&self) -> usize {
-        self.inner.state.read().entries.len()
+        self.inner.state.read().namespaces.values().map(BTreeMap::len).sum()
     }
 
     /// True when there are none.
@@ -307,6 +306,43 @@ impl<P: Send + Sync + 'static> Cache<P> {
 }
 
 impl<P> State<P> {
+    fn keys(&self) -> impl Iterator<Item = Key> {
+        let all = self.namespaces.iter();
+        all.flat_map(|(namespace, names)| names.keys().map(|name| Key::new(namespace.clone(), name.clone())))
+    }
+
+    fn get(&self, key: &Key) -> Option<&Arc<Entry<P>>> {
+        self.namespaces.get(&key.namespace)?.get(&key.name)
+    }
+
+    /// The key as it stands in the map and what stood there; `None` when that is of the same revision.
+    fn put(&mut self, entry: &Arc<Entry<P>>) -> Option<(Key, Option<Arc<Entry<P>>>)> {
+        let Header { namespace, name, .. } = entry.object.header();
+        let known = self.namespaces.get_key_value(&**namespace).map(|(known, _)| known.clone());
+        let namespace = known.unwrap_or_else(|| Arc::from(&**namespace));
+        match self.namespaces.entry(namespace.clone()).or_default().entry(Arc::from(&**name)) {
+            MapEntry::Occupied(there) if there.get().object.revision() == entry.object.revision() => None,
+            MapEntry::Occupied(mut there) => {
+                let key = Key { namespace, name: there.key().clone() };
+                Some((key, Some(there.insert(entry.clone()))))
+            }
+            MapEntry::Vacant(free) => {
+                let key = Key { namespace, name: free.key().clone() };
+                free.insert(entry.clone());
+                Some((key, None))
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<(Key, Arc<Entry<P>>)> {
+        let names = self.namespaces.get_mut(&key.namespace)?;
+        let (name, entry) = names.remove_entry(&key.name)?;
+        if names.is_empty() {
+            self.namespaces.remove(&key.namespace);
+        }
+        Some((Key { namespace: key.namespace.clone(), name }, entry))
+    }
+
     fn index(&mut self, key: &Key, before: Option<&Entry<P>>, after: Option<&Entry<P>>) {
         for owner in before.iter().flat_map(|entry| entry.object.header().owner_references.iter()) {
             if let Some(keys) = self.by_owner.get_mut(&*owner.uid) {

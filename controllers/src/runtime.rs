@@ -232,7 +232,6 @@ async fn catch_up(caches: &Caches) {
 
 /// Brings every change to the queues that want it, also of resources that appear later.
 async fn route(caches: Caches, queues: Vec<(&'static Controller, WorkQueue<Item>)>) {
-    let queues = Arc::new(queues);
     let mut grown = caches.grown();
     let mut subscriptions = std::collections::BTreeMap::new();
     loop {
@@ -241,12 +240,13 @@ async fn route(caches: Caches, queues: Vec<(&'static Controller, WorkQueue<Item>
             if subscriptions.contains_key(&resource) {
                 continue;
             }
-            let (all, routed, of) = (caches.clone(), queues.clone(), resource.clone());
+            let routes = Arc::new(Routes::of(&resource, &caches, &queues));
+            let routed = routes.clone();
             let subscription = cache.subscribe(move |change| {
-                dispatch(&all, &routed, &of, &change.key, change.before.as_ref(), change.after.as_ref());
+                routed.dispatch(&change.key, change.before.as_ref(), change.after.as_ref());
             });
             for entry in cache.list() {
-                dispatch(&caches, &queues, &resource, &Key::of(&entry.object), None, Some(&entry));
+                routes.dispatch(&Key::of(&entry.object), None, Some(&entry));
             }
             subscriptions.insert(resource, subscription);
         }
@@ -256,20 +256,26 @@ async fn route(caches: Caches, queues: Vec<(&'static Controller, WorkQueue<Item>
     }
 }
 
-fn dispatch(
-    caches: &Caches,
-    queues: &[(&'static Controller, WorkQueue<Item>)],
-    resource: &Resource,
-    key: &Key,
-    before: Option<&Cached>,
-    after: Option<&Cached>,
-) {
-    let occurrence = Occurrence { caches, resource, key, before, after };
-    for (controller, queue) in queues {
-        for watch in controller.watches {
-            if watch.resource.as_ref().is_none_or(|wanted| wanted == resource) {
-                (watch.keys)(&occurrence, &mut |item| queue.add(item));
-            }
+/// Where the changes of one resource go: found once, since every change of every object of the cluster comes by.
+struct Routes {
+    caches: Caches,
+    resource: Resource,
+    watches: Vec<(fn(&Occurrence<'_>, &mut dyn FnMut(Item)), WorkQueue<Item>)>,
+}
+
+impl Routes {
+    fn of(resource: &Resource, caches: &Caches, queues: &[(&'static Controller, WorkQueue<Item>)]) -> Self {
+        let wanted = |watch: &&Watch| watch.resource.as_ref().is_none_or(|wanted| wanted == resource);
+        let watches = queues.iter().flat_map(|(controller, queue)| {
+            controller.watches.iter().filter(wanted).map(|watch| (watch.keys, queue.clone()))
+        });
+        Self { caches: caches.clone(), resource: resource.clone(), watches: watches.collect() }
+    }
+
+    fn dispatch(&self, key: &Key, before: Option<&Cached>, after: Option<&Cached>) {
+        let occurrence = Occurrence { caches: &self.caches, resource: &self.resource, key, before, after };
+        for (keys, queue) in &self.watches {
+            keys(&occurrence, &mut |item| queue.add(item));
         }
     }
 }
