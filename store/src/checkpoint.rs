@@ -10,9 +10,11 @@
 //!
 //! ```text
 //! m                                         meta (see rows.rs), crc32 before it
-//! r revision u64 sub u32 chunk u16          a record, in chunks of 64 KiB, crc32 before the first
+//! p, d revision u64 sub u32                 many small records, and which of them are gone (see packs.rs)
+//! r revision u64 sub u32 chunk u16          a large record, in chunks of 64 KiB, crc32 before the first
 //! l id u64, s id u64, a session u64 seq u64 a lease, a session, an answer, crc32 before each
 //! ```
+//! Builds before packs gave every record rows of its own. Those are read as they are.
 
 use std::{
     io,
@@ -35,6 +37,10 @@ use crate::{
 };
 
 pub use crate::engine::memory::Memory;
+
+mod packs;
+
+use packs::{Filling, NOTE, PACK, Packs};
 
 const META: &[u8] = b"m";
 /// Larger values would leave sled's log for files of their own.
@@ -66,6 +72,7 @@ pub struct Checkpoint {
     owner: Owner,
     /// What the rows hold.
     written: Option<State>,
+    packs: Packs,
 }
 
 /// Opens the checkpoint in a folder, and the state it holds: an empty one if there is none. The log is to be replayed
@@ -82,9 +89,9 @@ pub fn open_memory(rows: Memory, owner: Owner) -> Result<(StateMachine, Checkpoi
 }
 
 fn open_engine(mut engine: Box<dyn Engine>, owner: Owner) -> Result<(StateMachine, Checkpoint), CheckpointError> {
-    let written = read(&mut *engine, owner)?;
+    let (written, packs) = read(&mut *engine, owner)?;
     let machine = StateMachine::with_state(written.clone().unwrap_or_default());
-    Ok((machine, Checkpoint { engine, owner, written }))
+    Ok((machine, Checkpoint { engine, owner, written, packs }))
 }
 
 /// Moves a damaged checkpoint's folder out of the way, and returns where it is now.
@@ -101,9 +108,14 @@ impl Checkpoint {
         self.written.as_ref().and_then(|state| state.position)
     }
 
-    /// Goes on with a folder whose rows are those of the view, as `write` has left them.
-    pub(crate) fn resume(disk: &dyn Disk, dir: &Path, owner: Owner, view: &View) -> Result<Self, CheckpointError> {
-        Ok(Self { engine: disk.rows(dir)?, owner, written: Some(view.state().clone()) })
+    /// The same checkpoint in a folder that has another name now. `reopen` is called with its files closed.
+    pub(crate) fn moved(
+        self,
+        reopen: impl FnOnce() -> Result<Box<dyn Engine>, EngineError>,
+    ) -> Result<Self, CheckpointError> {
+        let Self { engine, owner, written, packs } = self;
+        drop(engine);
+        Ok(Self { engine: reopen()?, owner, written, packs })
     }
 
     /// Bytes that the rows take on the disk.
@@ -129,69 +141,92 @@ impl Checkpoint {
                 self.engine.write(vec![(META.to_vec(), None)])?;
                 self.engine.clear()?;
                 self.engine.sync()?;
+                self.packs.clear();
                 &empty
             }
         };
-        // New records first, a few megabytes at a time: without the meta that follows they do not count.
-        let mut ahead = Ahead { engine: &mut *self.engine, changes: Changes::new(), bytes: 0, result: Ok(()) };
-        let mut changes = record_changes(before, state, &mut ahead);
-        ahead.flush();
-        ahead.result?;
+        // New records first: without the meta that follows they do not count.
+        let Differences { mut new, gone } = Differences::between(before, state);
+        new.sort_unstable_by_key(|record| record.at());
+        let ahead = Ahead { engine: &mut *self.engine, packs: &mut self.packs, changes: Changes::new(), bytes: 0 };
+        ahead.put_all(&new)?;
+        let mut changes = Changes::new();
+        for record in gone.into_iter().filter(|record| !self.packs.remove(record)) {
+            delete_record(&mut changes, record);
+        }
+        self.packs.note(&mut changes);
         other_changes(before, state, &mut changes);
         changes.push((META.to_vec(), Some(sealed(&Meta::of(state, self.owner).encode()))));
         self.engine.write(changes)?;
         self.engine.sync()?;
         self.written = Some(state.clone());
-        Ok(())
+        self.packs.tidy(&mut *self.engine)
     }
 }
 
-/// Records that are written before the batch that makes them count.
+/// Records that are written before the batch that makes them count, a few megabytes at a time.
 struct Ahead<'a> {
     engine: &'a mut dyn Engine,
+    packs: &'a mut Packs,
     changes: Changes,
     bytes: u64,
-    result: Result<(), EngineError>,
 }
 
 impl Ahead<'_> {
-    fn put(&mut self, record: &Record) {
-        put_record(&mut self.changes, record);
-        self.bytes += record.size();
-        if self.bytes >= AHEAD_BATCH_BYTES {
-            self.flush();
+    /// Writes records, which are in the order of their revisions.
+    fn put_all(mut self, records: &[&Record]) -> Result<(), EngineError> {
+        let mut filling = Filling::default();
+        for record in records {
+            let packed = Filling::takes(record);
+            if packed {
+                filling.push(record);
+            }
+            if !packed || filling.is_full() {
+                self.packs.close(&mut filling, &mut self.changes);
+            }
+            if !packed {
+                put_record(&mut self.changes, record);
+            }
+            self.bytes += record.size();
+            if self.bytes >= AHEAD_BATCH_BYTES {
+                self.flush()?;
+            }
         }
+        self.packs.close(&mut filling, &mut self.changes);
+        self.flush()
     }
 
-    fn flush(&mut self) {
-        let changes = std::mem::take(&mut self.changes);
+    fn flush(&mut self) -> Result<(), EngineError> {
         self.bytes = 0;
-        if self.result.is_ok() {
-            self.result = self.engine.write_loosely(changes);
-        }
+        self.engine.write_loosely(std::mem::take(&mut self.changes))
     }
 }
 
-/// Writes the new records, and returns the deletions of those that are gone.
-fn record_changes(before: &State, after: &State, ahead: &mut Ahead<'_>) -> Changes {
-    let mut gone = Changes::new();
-    let is_new = |record: &Record| record.kv.mod_revision > before.mvcc.revision;
-    let is_kept = |record: &Record| after.mvcc.past.get((&record.kv.key, record.kv.mod_revision, record.sub)).is_some();
-    before.mvcc.current.diff(&after.mvcc.current, |old, new| {
-        if let Some(old) = old.filter(|old| !is_kept(&old.0)) {
-            delete_record(&mut gone, &old.0);
-        }
-        if let Some(new) = new {
-            ahead.put(&new.0);
-        }
-    });
-    before.mvcc.past.diff(&after.mvcc.past, |old, new| match (old, new) {
-        (Some(old), None) => delete_record(&mut gone, &old.0),
-        // An older record has only moved here from among the live ones: its row stays as it is.
-        (_, Some(new)) if is_new(&new.0) => ahead.put(&new.0),
-        (_, _) => {}
-    });
-    gone
+/// The records of two states that differ.
+#[derive(Default)]
+struct Differences<'a> {
+    new: Vec<&'a Record>,
+    gone: Vec<&'a Record>,
+}
+
+impl<'a> Differences<'a> {
+    fn between(before: &'a State, after: &'a State) -> Self {
+        let mut found = Self::default();
+        let is_new = |record: &Record| record.kv.mod_revision > before.mvcc.revision;
+        let is_kept =
+            |record: &Record| after.mvcc.past.get((&record.kv.key, record.kv.mod_revision, record.sub)).is_some();
+        before.mvcc.current.diff(&after.mvcc.current, |old, new| {
+            found.gone.extend(old.map(|old| &*old.0).filter(|old| !is_kept(old)));
+            found.new.extend(new.map(|new| &*new.0));
+        });
+        before.mvcc.past.diff(&after.mvcc.past, |old, new| match (old, new) {
+            (Some(old), None) => found.gone.push(&old.0),
+            // An older record has only moved here from among the live ones: it is in the rows already.
+            (_, Some(new)) if is_new(&new.0) => found.new.push(&new.0),
+            (_, _) => {}
+        });
+        found
+    }
 }
 
 fn other_changes(before: &State, after: &State, changes: &mut Changes) {
@@ -257,7 +292,7 @@ fn delete_record(changes: &mut Changes, record: &Record) {
 }
 
 /// The state the rows hold, or none if they are incomplete.
-fn read(engine: &mut dyn Engine, owner: Owner) -> Result<Option<State>, CheckpointError> {
+fn read(engine: &mut dyn Engine, owner: Owner) -> Result<(Option<State>, Packs), CheckpointError> {
     let mut reader = Reader::default();
     let mut result = Ok(());
     engine.scan(&mut |key, value| {
@@ -266,14 +301,15 @@ fn read(engine: &mut dyn Engine, owner: Owner) -> Result<Option<State>, Checkpoi
     })?;
     result?;
     reader.end_record()?;
-    let Some(meta) = reader.meta else { return Ok(None) };
+    let Some(meta) = reader.meta else { return Ok((None, Packs::default())) };
     if meta.owner != owner {
         return Err(CheckpointError::Foreign { found: meta.owner });
     }
+    reader.packs.check()?;
     let state = reader.collector.finish(meta)?;
     // They would count with the next checkpoint, which may not hold them any more.
     engine.write(reader.ahead)?;
-    Ok(Some(state))
+    Ok((Some(state), reader.packs))
 }
 
 #[derive(Default)]
@@ -281,6 +317,7 @@ struct Reader {
     /// Its key comes before those of the records.
     meta: Option<Meta>,
     collector: Collector,
+    packs: Packs,
     /// The key of the record under way without its chunk number, and its chunks so far.
     key: Vec<u8>,
     record: BytesMut,
@@ -295,13 +332,21 @@ impl Reader {
             return Ok(());
         }
         let Some(&tag) = key.first() else { return Err(Damage::new("a row without a key")) };
-        if tag != Tag::Record.byte() {
-            return self.collector.add(tag, opened(Bytes::copy_from_slice(value))?);
+        let row = || opened(Bytes::copy_from_slice(value));
+        if tag == NOTE {
+            return self.packs.read_note(key, row()?);
+        }
+        if tag != PACK && tag != Tag::Record.byte() {
+            return self.collector.add(tag, row()?);
         }
         let revision = (&key[1..]).try_get_i64()?;
         if self.meta.as_ref().is_none_or(|meta| revision > meta.revision) {
             self.ahead.push((key.to_vec(), None));
             return Ok(());
+        }
+        if tag == PACK {
+            let mut records = self.packs.read_pack(key, row()?)?.into_iter();
+            return records.try_for_each(|record| self.collector.add(Tag::Record.byte(), record));
         }
         let owner = key.split_last_chunk::<2>().map(|(owner, _)| owner).unwrap_or_default();
         if owner != self.key {

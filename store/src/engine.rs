@@ -33,6 +33,9 @@ pub trait Engine: Send + std::fmt::Debug {
     /// Returns after everything written survives a loss of power.
     fn sync(&mut self) -> Result<(), EngineError>;
 
+    /// One row.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
+
     /// Calls the visitor for each row in order of the keys, until it returns false.
     fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), EngineError>;
 

@@ -217,16 +217,18 @@ impl Persistence {
             return Ok(());
         }
         disk.remove_folder(&fresh).map_err(EngineError::from)?;
-        // Closed before it gets another name.
-        checkpoint::open(disk, &fresh, self.owner)?.1.write(view)?;
+        let (_, mut written) = checkpoint::open(disk, &fresh, self.owner)?;
+        written.write(view)?;
         // A crash from here on costs the next start a longer replay, and nothing else.
         *rows = Rows::Lost;
-        disk.remove_folder(&self.rows).map_err(EngineError::from)?;
-        disk.rename(&fresh, &self.rows).map_err(EngineError::from)?;
-        if let Some(dir) = self.rows.parent() {
-            disk.flush_folder(dir).map_err(EngineError::from)?;
-        }
-        let resumed = Checkpoint::resume(disk, &self.rows, self.owner, view)?;
+        let resumed = written.moved(|| {
+            disk.remove_folder(&self.rows)?;
+            disk.rename(&fresh, &self.rows)?;
+            if let Some(dir) = self.rows.parent() {
+                disk.flush_folder(dir)?;
+            }
+            disk.rows(&self.rows)
+        })?;
         let (before, after) = (self.size_on_disk(), resumed.size_on_disk());
         tracing::info!(before, after, "the checkpoint is written anew");
         self.size_on_disk.store(after, Ordering::Relaxed);

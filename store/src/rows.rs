@@ -146,6 +146,17 @@ pub(crate) fn encode_record(to: &mut Vec<u8>, record: &Record) {
     to.put_slice(value);
 }
 
+/// The revision of a record and its position within it. No other record has the same.
+pub(crate) type RecordAt = (i64, u32);
+
+/// Where the record of a row stands.
+pub(crate) fn record_at(mut row: &[u8]) -> Result<RecordAt, Damage> {
+    row.try_get_u8()?;
+    let sub = row.try_get_u32()?;
+    row.try_get_i64()?;
+    Ok((row.try_get_i64()?, sub))
+}
+
 pub(crate) fn decode_record(mut from: Bytes) -> Result<Record, Damage> {
     let tombstone = from.try_get_u8()? != 0;
     let sub = from.try_get_u32()?;

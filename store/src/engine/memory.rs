@@ -32,6 +32,10 @@ impl Engine for Memory {
         Ok(())
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.rows.lock().get(key).cloned())
+    }
+
     fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), EngineError> {
         self.rows.lock().iter().all(|(key, value)| visit(key, value));
         Ok(())
@@ -61,10 +65,10 @@ impl Memory {
         }
     }
 
-    /// Loses one record, as a faulty disk would.
+    /// Loses one pack of records, as a faulty disk would.
     pub(crate) fn remove_first_record(&self) {
         let mut rows = self.rows.lock();
-        let first = rows.keys().find(|key| key.first() == Some(&b'r')).cloned();
+        let first = rows.keys().find(|key| key.first() == Some(&b'p')).cloned();
         rows.remove(&first.unwrap_or_default());
     }
 }

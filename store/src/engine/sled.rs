@@ -67,6 +67,10 @@ impl Engine for Sled {
         Ok(sync_folder(&self.dir)?)
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.db.get(key)?.map(|value| value.to_vec()))
+    }
+
     fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), EngineError> {
         for row in &*self.db {
             let (key, value) = row?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proto::mvccpb::{self, KeyValue, event::EventType};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use crate::mvcc::index::Item;
+use crate::{mvcc::index::Item, rows::RecordAt};
 
 /// One version of one key: a value, or the mark that the key was deleted.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +24,11 @@ impl Record {
     /// transaction may put a key and delete it again.
     pub(crate) fn place(&self) -> (&[u8], i64, u32) {
         (&self.kv.key, self.kv.mod_revision, self.sub)
+    }
+
+    /// Its revision and its position within it.
+    pub(crate) fn at(&self) -> RecordAt {
+        (self.kv.mod_revision, self.sub)
     }
 
     /// What the record costs, for quotas: bytes of key and value and a flat share for the indexes.

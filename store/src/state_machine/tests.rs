@@ -19,9 +19,9 @@ use crate::{
     rows::Owner,
     snapshot::{SnapshotSink, SnapshotSource},
     watch::{Step, WatchItem},
-    world::RealDisk,
 };
 
+mod checkpoints;
 mod model;
 mod watching;
 
@@ -388,64 +388,4 @@ fn a_long_history_is_forgotten_bit_by_bit() {
     assert_eq!((view.state().mvcc.past.len(), view.state().mvcc.log.len()), (0, 1));
     assert_eq!(bench.run(compact(1001)).unwrap_err(), Error::Compacted { compact_revision: 1001 });
     assert_eq!(bench.run(compact(1002)).unwrap_err(), Error::FutureRevision);
-}
-
-#[test]
-fn a_checkpoint_on_disk_survives_and_belongs_to_one_member() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("checkpoint");
-    let (machine, mut keeper) = checkpoint::open(&RealDisk, &path, OWNER).unwrap();
-    let mut bench = Bench { machine, index: 0 };
-    for n in 0..100 {
-        bench.run(put(&format!("k{}", n % 7), &"v".repeat(n * 2000))).unwrap();
-        if n % 30 == 0 {
-            keeper.write(&bench.machine.view()).unwrap();
-        }
-    }
-    bench.run(compact(90)).unwrap();
-    bench.machine.advance(Position { term: 2, index: bench.index + 1 }, Some("members".into()));
-    keeper.write(&bench.machine.view()).unwrap();
-    drop(keeper);
-    let (again, keeper) = checkpoint::open(&RealDisk, &path, OWNER).unwrap();
-    assert_same(&again, &bench.machine);
-    assert_eq!(keeper.position(), bench.machine.view().position());
-    drop(keeper);
-    let other = Owner { member_id: 1, ..OWNER };
-    assert!(matches!(checkpoint::open(&RealDisk, &path, other), Err(checkpoint::CheckpointError::Foreign { .. })));
-}
-
-#[test]
-fn a_row_that_is_missing_from_a_checkpoint_is_noticed() {
-    let rows = Memory::default();
-    let (machine, mut keeper) = checkpoint::open_memory(rows.clone(), OWNER).unwrap();
-    let mut bench = Bench { machine, index: 0 };
-    bench.run(put("a", "1")).unwrap();
-    bench.run(put("b", "1")).unwrap();
-    keeper.write(&bench.machine.view()).unwrap();
-    rows.remove_first_record();
-    let opened = checkpoint::open_memory(rows, OWNER);
-    assert!(matches!(opened, Err(checkpoint::CheckpointError::Damaged(_))));
-}
-
-#[test]
-fn a_crash_in_the_middle_of_a_checkpoint_leaves_the_one_before() {
-    let rows = Memory::default();
-    let (machine, mut keeper) = checkpoint::open_memory(rows.clone(), OWNER).unwrap();
-    let mut bench = Bench { machine, index: 0 };
-    bench.run(put("a", "1")).unwrap();
-    keeper.write(&bench.machine.view()).unwrap();
-    let before = bench.machine.view().hash();
-    bench.run(put("a", "2")).unwrap();
-    bench.run(put("b", "1")).unwrap();
-    rows.fail_after(1);
-    assert!(keeper.write(&bench.machine.view()).is_err());
-    rows.fail_after(usize::MAX);
-    let (again, mut keeper) = checkpoint::open_memory(rows.clone(), OWNER).unwrap();
-    assert_eq!(again.view().hash(), before);
-    // What was written ahead is gone for good, even if the key space takes another way from here.
-    bench = Bench { machine: again, index: 1 };
-    bench.run(put("c", "other")).unwrap();
-    keeper.write(&bench.machine.view()).unwrap();
-    let (again, _) = checkpoint::open_memory(rows, OWNER).unwrap();
-    assert_same(&again, &bench.machine);
 }

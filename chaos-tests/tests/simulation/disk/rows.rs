@@ -93,6 +93,10 @@ impl Engine for Rows {
         Ok(())
     }
 
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.state()?.rows.get(key).cloned())
+    }
+
     fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), EngineError> {
         self.state()?.rows.iter().all(|(key, value)| visit(key, value));
         Ok(())
