@@ -11,10 +11,10 @@
 //! ```text
 //! m                                         meta (see rows.rs), crc32 before it
 //! p, d revision u64 sub u32                 many small records, and which of them are gone (see packs.rs)
-//! r revision u64 sub u32 chunk u16          a large record, in chunks of 64 KiB, crc32 before the first
+//! r revision u64 sub u32 chunk u16          a large record, in chunks of 6 KiB, crc32 before the first
 //! l id u64, s id u64, a session u64 seq u64 a lease, a session, an answer, crc32 before each
 //! ```
-//! Builds before packs gave every record rows of its own. Those are read as they are.
+//! Builds before packs gave every record rows of its own, in chunks of 64 KiB. Those are read as they are.
 
 use std::{
     io,
@@ -43,8 +43,9 @@ mod packs;
 use packs::{Filling, NOTE, PACK, Packs};
 
 const META: &[u8] = b"m";
-/// Larger values would leave sled's log for files of their own.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// The most bytes of a row. A page of sled holds up to 20 rows, and one of more than 128 KiB would leave its log for a file of its
+/// own: after a crash there may be one of that name already, and then nothing can be written any more.
+const ROW_BYTES_MAX: usize = 6 * 1024;
 /// Bytes of new records in one batch, so that a checkpoint of much takes little memory.
 const AHEAD_BATCH_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -177,14 +178,12 @@ impl Ahead<'_> {
     fn put_all(mut self, records: &[&Record]) -> Result<(), EngineError> {
         let mut filling = Filling::default();
         for record in records {
-            let packed = Filling::takes(record);
-            if packed {
-                filling.push(record);
-            }
-            if !packed || filling.is_full() {
+            if !filling.has_room_for(record) {
                 self.packs.close(&mut filling, &mut self.changes);
             }
-            if !packed {
+            if Filling::takes(record) {
+                filling.push(record);
+            } else {
                 put_record(&mut self.changes, record);
             }
             self.bytes += record.size();
@@ -278,17 +277,17 @@ fn put_record(changes: &mut Changes, record: &Record) {
     encode_record(&mut row, record);
     let crc = crc32fast::hash(&row[4..]);
     row[..4].copy_from_slice(&crc.to_be_bytes());
-    if row.len() <= CHUNK_BYTES {
+    if row.len() <= ROW_BYTES_MAX {
         changes.push((record_key(record, 0), Some(row)));
         return;
     }
-    let chunks = row.chunks(CHUNK_BYTES).enumerate();
+    let chunks = row.chunks(ROW_BYTES_MAX).enumerate();
     changes.extend(chunks.map(|(n, chunk)| (record_key(record, n), Some(chunk.to_vec()))));
 }
 
 fn delete_record(changes: &mut Changes, record: &Record) {
     let len = 4 + RECORD_FIXED + record.kv.key.len() + record.kv.value.len();
-    changes.extend((0..len.div_ceil(CHUNK_BYTES)).map(|chunk| (record_key(record, chunk), None)));
+    changes.extend((0..len.div_ceil(ROW_BYTES_MAX)).map(|chunk| (record_key(record, chunk), None)));
 }
 
 /// The state the rows hold, or none if they are incomplete.

@@ -16,20 +16,20 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::{CheckpointError, opened, sealed};
+use super::{CheckpointError, ROW_BYTES_MAX, opened, sealed};
 use crate::{
     engine::{Changes, Engine, EngineError},
     mvcc::revision::Record,
-    rows::{Damage, RecordAt, encode_record, record_at},
+    rows::{Damage, RECORD_FIXED, RecordAt, encode_record, record_at},
 };
 
 /// The tags of both rows. Notes are read before packs, since rows are read in the order of their keys.
 pub(super) const NOTE: u8 = b'd';
 pub(super) const PACK: u8 = b'p';
-/// A pack with so much is closed. Rows of this size are pages of their own to sled, so that no neighbour's change writes one anew.
-const PACK_BYTES: usize = 32 * 1024;
+const CRC_BYTES: usize = 4;
+const LENGTH_BYTES: usize = 4;
 /// A larger record has rows of its own.
-const RECORD_BYTES_MAX: u64 = 16 * 1024;
+const RECORD_BYTES_MAX: usize = ROW_BYTES_MAX / 2;
 
 /// Which packs there are, and which of their records are gone.
 #[derive(Debug, Default)]
@@ -70,7 +70,12 @@ pub(super) struct Filling {
 impl Filling {
     /// Whether a record goes into packs.
     pub(super) fn takes(record: &Record) -> bool {
-        record.size() <= RECORD_BYTES_MAX
+        record_len(record) <= RECORD_BYTES_MAX
+    }
+
+    /// Whether this pack can be the record's.
+    pub(super) fn has_room_for(&self, record: &Record) -> bool {
+        CRC_BYTES + self.row.len() + LENGTH_BYTES + record_len(record) <= ROW_BYTES_MAX
     }
 
     /// Takes a record, which is later than all before it.
@@ -85,10 +90,6 @@ impl Filling {
         encode_record(&mut self.row, record);
         let length = u32::try_from(self.row.len() - at - 4).unwrap_or(u32::MAX);
         self.row[at..at + 4].copy_from_slice(&length.to_be_bytes());
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.row.len() >= PACK_BYTES
     }
 }
 
@@ -195,6 +196,10 @@ impl Packs {
             false => Ok(()),
         }
     }
+}
+
+fn record_len(record: &Record) -> usize {
+    RECORD_FIXED + record.kv.key.len() + record.kv.value.len()
 }
 
 /// The records of a pack, and where each stands.
