@@ -106,9 +106,12 @@ struct Inner<P> {
     listeners: Mutex<BTreeMap<u64, Arc<Listener<P>>>>,
 }
 
-/// By namespace, then by name: the names of one namespace are compared without it, and share one copy of it.
+/// The objects of one namespace by name.
+type Names<P> = BTreeMap<Arc<str>, Arc<Entry<P>>>;
+
 struct State<P> {
-    namespaces: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<Entry<P>>>>,
+    /// The names of one namespace are compared without it, and share one copy of it.
+    namespaces: BTreeMap<Arc<str>, Names<P>>,
     by_owner: HashMap<Box<str>, BTreeSet<Key>>,
 }
 

@@ -102,8 +102,11 @@ pub struct Watch {
     /// Of one resource, or of every one.
     pub resource: Option<Resource>,
     /// The keys that a change touches.
-    pub keys: fn(&Occurrence<'_>, &mut dyn FnMut(Item)),
+    pub keys: Touched,
 }
+
+/// Names the keys that a change touches.
+pub type Touched = fn(&Occurrence<'_>, &mut dyn FnMut(Item));
 
 /// A key of a controller's queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -260,7 +263,7 @@ async fn route(caches: Caches, queues: Vec<(&'static Controller, WorkQueue<Item>
 struct Routes {
     caches: Caches,
     resource: Resource,
-    watches: Vec<(fn(&Occurrence<'_>, &mut dyn FnMut(Item)), WorkQueue<Item>)>,
+    watches: Vec<(Touched, WorkQueue<Item>)>,
 }
 
 impl Routes {
