@@ -1,9 +1,12 @@
 //! What a checkpoint holds, whatever happens while it is written.
 
+use std::{path::Path, time::Duration};
+
 use bytes::{Buf, BufMut};
 
 use super::*;
 use crate::{
+    checkpoint::{Checkpoint, CheckpointError},
     engine::{Changes, Engine},
     rows::record_at,
     world::RealDisk,
@@ -25,12 +28,12 @@ fn a_checkpoint_on_disk_survives_and_belongs_to_one_member() {
     bench.machine.advance(Position { term: 2, index: bench.index + 1 }, Some("members".into()));
     keeper.write(&bench.machine.view()).unwrap();
     drop(keeper);
-    let (again, keeper) = checkpoint::open(&RealDisk, &path, OWNER).unwrap();
+    let (again, keeper) = open_again(&path, OWNER).unwrap();
     assert_same(&again, &bench.machine);
     assert_eq!(keeper.position(), bench.machine.view().position());
     drop(keeper);
     let other = Owner { member_id: 1, ..OWNER };
-    assert!(matches!(checkpoint::open(&RealDisk, &path, other), Err(checkpoint::CheckpointError::Foreign { .. })));
+    assert!(matches!(open_again(&path, other), Err(checkpoint::CheckpointError::Foreign { .. })));
 }
 
 #[test]
@@ -67,6 +70,14 @@ fn a_crash_in_the_middle_of_a_checkpoint_leaves_the_one_before() {
     keeper.write(&bench.machine.view()).unwrap();
     let (again, _) = checkpoint::open_memory(rows, OWNER).unwrap();
     assert_same(&again, &bench.machine);
+}
+
+/// Opens a folder that was closed. The threads of sled, which all its folders share, may hold it for a moment longer.
+fn open_again(path: &Path, owner: Owner) -> Result<(StateMachine, Checkpoint), CheckpointError> {
+    testing::eventually_blocking(Duration::from_secs(10), || match checkpoint::open(&RealDisk, path, owner) {
+        Err(CheckpointError::Engine(error)) => Err(error),
+        opened => Ok(opened),
+    })
 }
 
 /// The keys of the rows with a tag.
@@ -225,6 +236,6 @@ fn nothing_leaves_the_log_of_sled_for_a_file_of_its_own() {
     }
     assert_eq!(std::fs::read_dir(path.join("blobs")).map_or(0, Iterator::count), 0);
     drop(keeper);
-    let (again, _) = checkpoint::open(&RealDisk, &path, OWNER).unwrap();
+    let (again, _) = open_again(&path, OWNER).unwrap();
     assert_same(&again, &bench.machine);
 }
