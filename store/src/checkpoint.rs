@@ -178,7 +178,7 @@ impl Ahead<'_> {
     fn put_all(mut self, records: &[&Record]) -> Result<(), EngineError> {
         let mut filling = Filling::default();
         for record in records {
-            if !filling.has_room_for(record) {
+            if !filling.goes_on_with(record) {
                 self.packs.close(&mut filling, &mut self.changes);
             }
             if Filling::takes(record) {

@@ -73,9 +73,9 @@ impl Filling {
         record_len(record) <= RECORD_BYTES_MAX
     }
 
-    /// Whether this pack can be the record's.
-    pub(super) fn has_room_for(&self, record: &Record) -> bool {
-        CRC_BYTES + self.row.len() + LENGTH_BYTES + record_len(record) <= ROW_BYTES_MAX
+    /// Whether this pack goes on with the record. One with rows of its own ends it: its revision must not lie within a pack.
+    pub(super) fn goes_on_with(&self, record: &Record) -> bool {
+        Self::takes(record) && CRC_BYTES + self.row.len() + LENGTH_BYTES + record_len(record) <= ROW_BYTES_MAX
     }
 
     /// Takes a record, which is later than all before it.
@@ -226,7 +226,7 @@ fn key(tag: u8, (revision, sub): RecordAt) -> Vec<u8> {
 }
 
 /// The record that a pack began with, from the key of its row.
-pub(super) fn first_of(key: &[u8]) -> Result<RecordAt, Damage> {
+fn first_of(key: &[u8]) -> Result<RecordAt, Damage> {
     let mut rest = key.get(1..).unwrap_or_default();
     Ok((rest.try_get_i64()?, rest.try_get_u32()?))
 }

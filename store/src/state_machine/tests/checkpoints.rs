@@ -239,3 +239,23 @@ fn nothing_leaves_the_log_of_sled_for_a_file_of_its_own() {
     let (again, _) = open_again(&path, OWNER).unwrap();
     assert_same(&again, &bench.machine);
 }
+
+#[test]
+fn a_record_with_rows_of_its_own_stands_in_no_pack() {
+    let rows = Memory::default();
+    let (machine, mut keeper) = checkpoint::open_memory(rows.clone(), OWNER).unwrap();
+    let mut bench = Bench { machine, index: 0 };
+    for key in ["small", "large", "later"] {
+        let length = if key == "large" { 4000 } else { 10 };
+        bench.run(put(key, &"v".repeat(length))).unwrap();
+    }
+    keeper.write(&bench.machine.view()).unwrap();
+    bench.run(delete("large", "")).unwrap();
+    bench.run(delete("small", "")).unwrap();
+    let revision = bench.machine.view().revision();
+    forget(&mut bench, revision);
+    keeper.write(&bench.machine.view()).unwrap();
+    assert_eq!(keys(&rows, b'r').len(), 0);
+    let (again, _) = checkpoint::open_memory(rows, OWNER).unwrap();
+    assert_same(&again, &bench.machine);
+}
